@@ -1,0 +1,98 @@
+# Everything a person does with Atoll's source. `make help` explains each target.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+LAB := extensions/lab
+STAMPS := $(VENV)/stamps
+SYSTEM_PYTHON ?= python3
+PORT ?=
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help install up down status test test-fast bench lint docs constraints clean
+
+help: ## what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(UV):
+	@echo "→ creating $(VENV)"
+	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Atoll needs Python 3.11 or newer; set SYSTEM_PYTHON=/path/to/python3.11"; exit 1; }
+	@$(SYSTEM_PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --constraint constraints.txt uv
+
+$(STAMPS)/python: $(UV) pyproject.toml constraints.txt
+	@echo "→ installing the Python packages"
+	@$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[embedded]'
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/proxy: $(STAMPS)/python
+	@echo "→ installing the proxy"
+	@$(PYTHON) -m atoll.apps.proxy_install
+	@touch $@
+
+LAB_SOURCES := $(shell find $(LAB) -path $(LAB)/node_modules -prune -o -path $(LAB)/lib -prune -o \
+  -path $(LAB)/src/generated -prune -o -type f -print)
+MODELS := $(wildcard extensions/atoll/*/models.py extensions/atoll/*/routes.py extensions/atoll/apps/platform_routes.py)
+
+$(STAMPS)/node: $(STAMPS)/python $(LAB)/package.json
+	@echo "→ installing the lab extension's packages"
+	@cd $(LAB) && npm install --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
+build/openapi.json: $(STAMPS)/python $(MODELS)
+	@mkdir -p build && $(PYTHON) -m atoll.apps.openapi > $@.draft && mv $@.draft $@
+
+$(STAMPS)/lab: $(STAMPS)/node build/openapi.json $(LAB_SOURCES)
+	@echo "→ building the lab extension"
+	@mkdir -p build && (cd $(LAB) && npm run --silent build) > build/lab.log 2>&1 || { cat build/lab.log; exit 1; }
+	@$(PYTHON) -m atoll.apps.lab_link
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/python tests/install-system-packages
+	@echo "→ installing what the tests need"
+	@$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[embedded,test,docs]'
+	@tests/install-system-packages
+	@touch $@
+
+install: $(STAMPS)/python $(STAMPS)/proxy $(STAMPS)/lab ## set everything up in .venv (idempotent)
+
+up: install ## start the platform on this machine and print the link (Ctrl-C or `make down` ends it)
+	@$(VENV)/bin/atoll up $(if $(PORT),--port $(PORT))
+
+down: ## stop the servers, save them, end the platform
+	@$(VENV)/bin/atoll down
+
+status: ## what runs
+	@$(VENV)/bin/atoll status || true
+
+test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, service, platform, browser, wheel, demos
+	@$(MAKE) --no-print-directory lint
+	@cd $(LAB) && npm test --silent
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" tests
+	@$(PYTHON) -m pytest -m "platform or browser" tests
+
+test-fast: $(STAMPS)/test ## the tests that start no platform
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" tests
+
+lint: $(STAMPS)/test ## ruff, mypy, import contracts, eslint, prettier
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@MYPYPATH=extensions $(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@cd $(LAB) && npm run --silent lint
+
+bench: install $(STAMPS)/test ## the figures, peers beside us: a table, and build/bench.json
+	@$(PYTHON) -m tests.benchmarks
+
+docs: $(STAMPS)/test ## build the documentation into build/site, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
+
+constraints: $(UV) ## write constraints.txt anew from pyproject.toml's ranges
+	@$(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --extra embedded --extra test \
+	  --extra docs --extra agent --python-version 3.11 --universal pyproject.toml -o constraints.txt --upgrade
+	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" >> constraints.txt; sort -u -o constraints.txt constraints.txt
+
+clean: ## remove what was built, not what was installed
+	rm -rf build dist $(LAB)/lib $(LAB)/src/generated extensions/atoll/labextension

@@ -1,0 +1,1 @@
+"""The process on each node that can read a container's writable layer."""

@@ -1,0 +1,145 @@
+"""Saving a container: its own base image and its changes as one more layer, published by digest."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from atoll import oci
+from atoll.agent.bringing import bring
+from atoll.agent.copying import Copied, Copy, Wishes, still_there
+from atoll.agent.errors import BusyError, ContainerRunningError
+from atoll.agent.runtimes.container import Container, Runtime
+from atoll.oci.image import build
+from atoll.oci.publish import BASE_DIGEST, BASE_NAME, MAX_LAYERS
+
+CREATED: Final = "org.opencontainers.image.created"
+_OURS: Final = "dev.atoll.checkpoint/"
+STATE: Final = Path("/run/atoll-agent")
+"""Locks, and notes of what stands still; gone after a reboot, as what they are about is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a save made, and what became of the container's files."""
+
+    container: Container
+    image: oci.Descriptor
+    base: oci.Digest
+    copied: Copied
+    size: int  # logical bytes of the files in the new layers
+    packed: int  # bytes of the new layers as stored
+    entries: int
+    seconds: float
+
+
+def commit(
+    runtime: Runtime,
+    name: str,
+    store: oci.Store,
+    image_name: str,
+    *,
+    live: bool = False,
+    state: Path = STATE,
+    wishes: Wishes | None = None,
+    elsewhere: oci.Content | None = None,
+    annotations: Mapping[str, str] | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Saved:
+    """Saves the container `name` of `runtime` as the image `image_name` in `store`.
+
+    Without `live` it must be at rest. Blobs of the base that neither the store nor the runtime has
+    come from `elsewhere`. Raises the agent's errors and `OciError`; nothing is published then.
+    """
+    began = time.monotonic()
+    container = runtime.find(name)
+    with one_at_a_time(container, state):
+        if not container.state.at_rest and not live:
+            raise ContainerRunningError(
+                f"The container {container.id} is running.",
+                hint="Stop it first, or save it live (--live).",
+            )
+        with runtime.base(container) as base, still_there(runtime, container):
+            image = bring(base, store, elsewhere, state)
+            copy = Copy(container, store, wishes or Wishes())
+            copied = copy.at_rest() if container.state.at_rest else copy.live(state)
+        created = clock()
+        facts = {**_facts(container, image, copied, created), **(annotations or {})}
+        published = store.publish(_stacked(image, copied.layers, created, facts), image_name)
+    return Saved(
+        container=container,
+        image=published,
+        base=image.digest,
+        copied=copied,
+        size=sum(layer.size for layer in copied.layers),
+        packed=sum(layer.descriptor.size for layer in copied.layers),
+        entries=sum(layer.entries for layer in copied.layers),
+        seconds=time.monotonic() - began,
+    )
+
+
+@contextmanager
+def one_at_a_time(container: Container, state: Path) -> Iterator[None]:
+    """Raises `BusyError` where another process saves the same container."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = hashlib.sha256(f"{container.runtime}/{container.id}".encode()).hexdigest()[:32]
+    descriptor = os.open(state / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                f"The container {container.id} is being saved by another process.",
+                hint="Wait until that is done.",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)  # the file stays: removing it would let two in at once
+
+
+def _facts(
+    container: Container, base: oci.Image, copied: Copied, created: datetime
+) -> dict[str, str]:
+    """What the manifest tells of the save; nothing that a tenant could set."""
+    return {
+        CREATED: created.isoformat().replace("+00:00", "Z"),
+        BASE_DIGEST: base.digest,
+        BASE_NAME: container.image.name,
+        _OURS + "entries": str(sum(layer.entries for layer in copied.layers)),
+        _OURS + "size": str(sum(layer.size for layer in copied.layers)),
+        _OURS + "left-out": str(len(copied.left_out)),
+        _OURS + "torn": str(len(copied.torn)),
+        _OURS + "frozen-ms": str(round(copied.frozen_s * 1000)),
+    }
+
+
+def _stacked(
+    base: oci.Image,
+    new: Sequence[oci.LayerResult],
+    created: datetime,
+    annotations: Mapping[str, str],
+) -> oci.Image:
+    """The base with the new layers, or the base itself where there are none.
+
+    Config and labels are the base's, never what the running container has: that holds tokens.
+    """
+    if not new:
+        return base
+    layers = [*base.manifest.layers, *(layer.descriptor for layer in new)]
+    if len(layers) > MAX_LAYERS:
+        raise oci.InvalidImageError(
+            f"The image would have {len(layers)} layers; {MAX_LAYERS} are possible.",
+            hint="Merge the layers of the container's image first.",
+        )
+    config = base.config
+    for layer in new:
+        config = config.appended(layer.diff_id, created=created, comment="atoll: checkpoint")
+    return build(config, layers, annotations)

@@ -1,0 +1,260 @@
+"""The agent of a node: asks the service for work, has it done, tells how far it is and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from atoll import oci
+from atoll.agent.errors import ContainerRemovedError, NoContainerError, SecretsError
+from atoll.agent.translated import as_atoll
+from atoll.agent.work import Saver, Work
+from atoll.checkpoints import node_client
+from atoll.checkpoints.node_models import (
+    ImageSaved,
+    NotSaved,
+    ProgressReport,
+    SaveOrder,
+    SaveResult,
+)
+from atoll.kit import words
+from atoll.kit.errors import (
+    AtollError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+)
+from atoll.kit.http import Call, Connection
+from atoll.kit.loops import back_off
+
+log = logging.getLogger(__name__)
+
+WAIT_S: Final = 10.0  # of one long-poll: as long may it take to end an agent that does nothing
+_TELL_S: Final = 1.0  # how often progress is told where there is any
+_LAST_WORD_S: Final = 5.0  # for delivering a result when told to end
+_RENEW_S: Final = 120.0  # a push token is renewed so long before it ends
+_NOT_OURS: Final = (ConflictError, NotFoundError, ForbiddenError, InvalidError, TooLargeError)
+"""What the service says of a result that it will never take."""
+_GONE: Final = (NoContainerError, ContainerRemovedError)
+
+T = TypeVar("T")
+
+
+class Service:
+    """The service as this node's agent sees it. The token is read anew: Kubernetes renews its file."""
+
+    def __init__(self, url: str, token_file: Path) -> None:
+        self._url = url
+        self._file = token_file
+        self._token = ""
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+
+    def send(self, call: Call[T]) -> T:
+        """Send a call; raises AtollError."""
+        return self._current().send(call)
+
+    def _current(self) -> Connection:
+        try:
+            token = self._file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnavailableError(f"The agent's token cannot be read: {error}.") from error
+        with self._lock:
+            if self._connection is None or token != self._token:
+                if self._connection is not None:
+                    self._connection.close()
+                self._connection = Connection(self._url, token)
+                self._token = token
+            return self._connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+class Agent:
+    """Carries out one save at a time; `run` until `ending` is set."""
+
+    def __init__(
+        self,
+        node: str,
+        service: Service,
+        saver: Saver,
+        ending: threading.Event,
+        *,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self._node = node
+        self._service = service
+        self._saver = saver
+        self.ending = ending
+        self._wait_s = wait_s
+
+    def run(self) -> None:
+        """Ask for work and do it. A service that is away is asked again, later each time."""
+        failures = 0
+        with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:
+            while not self.ending.is_set():
+                try:
+                    order = self._next()
+                except AtollError as error:
+                    failures += 1
+                    log.warning("no work can be asked for: %s", error)
+                    self.ending.wait(back_off(failures))
+                    continue
+                failures = 0
+                if order is not None:
+                    self._carry_out(order, pool)
+
+    def _next(self) -> SaveOrder | None:
+        content = self._service.send(node_client.work(self._node, self._wait_s))
+        try:
+            return SaveOrder.model_validate_json(content) if content else None
+        except ValidationError as error:
+            raise InvalidError("The service orders what this agent does not know.") from error
+
+    def _carry_out(self, order: SaveOrder, pool: ThreadPoolExecutor) -> None:
+        log.info("saving %s", order.container, extra={"checkpoint": order.checkpoint})
+        work = Work(order)
+        saving = pool.submit(self._saver.save, work)
+        done = threading.Event()
+        saving.add_done_callback(lambda _: done.set())
+        lost = _Telling(self._node, self._service, work).until(done, self.ending)
+        if lost:
+            log.warning("the save was taken back", extra={"checkpoint": order.checkpoint})
+            return
+        result = SaveResult(lease=order.lease, result=_outcome(saving, order))
+        self._deliver(order, result)
+
+    def _deliver(self, order: SaveOrder, result: SaveResult) -> None:
+        """Tell the service, whenever it is back; the last word is brief when told to end."""
+        call = node_client.result(self._node, order.checkpoint, result)
+        failures = 0
+        deadline: float | None = None
+        while True:
+            try:
+                self._service.send(call)
+            except _NOT_OURS as error:
+                log.warning("not taken: %s", error, extra={"checkpoint": order.checkpoint})
+                return
+            except AtollError as error:
+                failures += 1
+                log.warning("not told yet: %s", error, extra={"checkpoint": order.checkpoint})
+                self.ending.wait(back_off(failures))
+            else:
+                said = result.result.outcome
+                log.info("told: %s", said, extra={"checkpoint": order.checkpoint})
+                return
+            if self.ending.is_set():
+                deadline = deadline or time.monotonic() + _LAST_WORD_S
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.2)  # `ending` is set: waiting for it takes no time
+
+
+class _Telling:
+    """Tells the service how far a save is, and with that keeps its lease."""
+
+    def __init__(
+        self,
+        node: str,
+        service: Service,
+        work: Work,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node = node
+        self._service = service
+        self._work = work
+        self._clock = clock
+        self._told = work.how_far
+        self._when = clock()
+
+    def until(self, done: threading.Event, ending: threading.Event) -> bool:
+        """Tell until the save is done; whether it was lost to somebody else meanwhile."""
+        lost = False
+        every = min(_TELL_S, self._work.order.lease_s / 4)
+        while not done.wait(every):
+            if ending.is_set() or lost:
+                self._work.cancel()
+            elif self._is_due():
+                lost = self._tell()
+        return lost
+
+    def _is_due(self) -> bool:
+        changed = self._work.how_far != self._told
+        return changed or self._clock() - self._when > self._work.order.lease_s / 3
+
+    def _tell(self) -> bool:
+        how_far, order = self._work.how_far, self._work.order
+        token = self._work.token
+        report = ProgressReport(
+            lease=order.lease,
+            phase=how_far.phase,
+            done=how_far.done,
+            total=how_far.total,
+            token_wanted=token is not None and token.expires - time.time() < _RENEW_S,
+        )
+        try:
+            answer = self._service.send(node_client.progress(self._node, order.checkpoint, report))
+        except (ConflictError, NotFoundError):
+            return True
+        except AtollError as error:
+            log.warning("progress is not told: %s", error, extra={"checkpoint": order.checkpoint})
+            return False
+        self._told, self._when = how_far, self._clock()
+        if answer.token is not None:
+            self._work.renew(answer.token)
+        if answer.cancel:
+            self._work.cancel()
+        return False
+
+
+def _outcome(saving: Future[ImageSaved], order: SaveOrder) -> ImageSaved | NotSaved:
+    """What there is to tell of a save that is over."""
+    error = saving.exception()
+    if error is None:
+        return saving.result()
+    if isinstance(error, oci.CancelledError):
+        return NotSaved(outcome="cancelled", code="cancelled", message="It was cancelled.")
+    room = order.limits.room
+    if isinstance(error, oci.LimitError | TooLargeError):
+        if room is not None and room < order.limits.size:
+            return _over_quota(error, room)
+        return _not_saved(error, refused=True)
+    if not isinstance(error, AtollError | oci.OciError):
+        log.error("%s: a bug", order.checkpoint, exc_info=error)
+        message = f"The agent met an error of its own ({type(error).__name__})."
+        return NotSaved(outcome="failed", code="internal", message=message)
+    return _not_saved(error, refused=isinstance(error, SecretsError))
+
+
+def _over_quota(error: AtollError | oci.OciError, room: int) -> NotSaved:
+    return NotSaved(
+        outcome="refused",
+        code="quota_exceeded",
+        message=f"{error.detail[:1000]} That is all that is left of your quota: {words.size(room)}.",
+        hint="Delete or unpin checkpoints that you no longer need.",
+    )
+
+
+def _not_saved(error: BaseException, *, refused: bool) -> NotSaved:
+    known = as_atoll(error) if isinstance(error, oci.OciError) else error
+    assert isinstance(known, AtollError)  # noqa: S101  # the caller looked
+    return NotSaved(
+        outcome="refused" if refused else "failed",
+        code=known.code,
+        message=known.detail[:2000],
+        hint=known.hint[:2000] if known.hint else None,
+        retry=not isinstance(known, _GONE),
+    )

@@ -1,0 +1,165 @@
+"""Carrying out an order on this node: the container saved into the target, and what there is to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from atoll import oci
+from atoll.agent.commit import STATE, Saved, commit
+from atoll.agent.copying import Wishes, source_of
+from atoll.agent.runtimes.choice import RuntimeName, runtime_of
+from atoll.agent.runtimes.container import Container
+from atoll.agent.target import base_elsewhere
+from atoll.agent.work import Work
+from atoll.checkpoints.models import Digest
+from atoll.checkpoints.node_models import (
+    MOST_LISTED,
+    ImageSaved,
+    NotInIt,
+    Phase,
+    RegistryTarget,
+    SaveOrder,
+)
+from atoll.kit import words
+from atoll.oci.registry import RegistryStore
+from atoll.oci.registry_settings import AccessToken, Reference, Registry, TokenSource
+
+_CHECKPOINT: Final = "dev.atoll.checkpoint/id"
+_LONGEST: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSaver:
+    """Saves containers of this node's runtimes. `state` is where locks and notes lie."""
+
+    state: Path = STATE
+    runtime: RuntimeName = RuntimeName.AUTO
+    address: Path | None = None
+    namespace: str | None = None
+
+    def save(self, work: Work) -> ImageSaved:
+        """Put the image into the target; raises AtollError, OciError."""
+        order = work.order
+        with (
+            _target(work) as store,
+            runtime_of(
+                order.container, self.runtime, address=self.address, namespace=self.namespace
+            ) as (runtime, found),
+            _elsewhere(work) as elsewhere,
+        ):
+            wishes = _wishes(work, _scanned(work, found))
+            saved = commit(
+                runtime,
+                found.id,
+                store,
+                order.checkpoint,
+                live=order.live,
+                state=self.state,
+                wishes=wishes,
+                elsewhere=elsewhere,
+                annotations={_CHECKPOINT: order.checkpoint},
+                clock=lambda: _published_at(work),
+            )
+        return _told(saved)
+
+
+def _scanned(work: Work, container: Container) -> int:
+    """The logical bytes that are to be saved; raises LimitError for more than there is room for."""
+    limits = work.order.limits
+    total = sum(entry.size for entry in source_of(container).entries())
+    if limits.room is not None and total > limits.room:
+        raise oci.LimitError(f"It has {words.size(total)} to save.")
+    return total
+
+
+def _wishes(work: Work, total: int) -> Wishes:
+    limits = work.order.limits
+    room = limits.room if limits.room is not None else limits.size
+    return Wishes(
+        shared=work.order.shared,
+        limits=oci.Limits(size=min(limits.size, room), entries=limits.entries),
+        progress=lambda done: work.tell(Phase.COPYING, done, max(done, total)),
+        cancelled=work.cancelled,
+    )
+
+
+def _published_at(work: Work) -> datetime:
+    """The time now: it is asked for when all is copied."""
+    work.tell(Phase.PUBLISHING, work.how_far.done, work.how_far.total)
+    return datetime.now(UTC)
+
+
+def _told(saved: Saved) -> ImageSaved:
+    copied = saved.copied
+    return ImageSaved(
+        outcome="saved",
+        digest=Digest(saved.image.digest),
+        added=len(copied.layers),
+        files=saved.entries,
+        size=saved.size,
+        left_out=[
+            NotInIt(path=oci.shown(one.path)[:_LONGEST], reason=one.reason)
+            for one in copied.left_out[:MOST_LISTED]
+        ],
+        secrets=[oci.shown(path)[:_LONGEST] for path in sorted(copied.secrets)[:MOST_LISTED]],
+        torn=[oci.shown(path)[:_LONGEST] for path in copied.torn[:MOST_LISTED]],
+        frozen_ms=copied.frozen_s * 1000,
+        seconds=saved.seconds,
+    )
+
+
+@contextmanager
+def _target(work: Work) -> Iterator[oci.Store]:
+    target = work.order.target
+    if target.kind == "layout":
+        yield oci.LayoutStore(Path(target.path))
+        return
+    with RegistryStore(
+        _registry(work, target), target.repository, cancelled=work.cancelled
+    ) as store:
+        yield store
+
+
+@contextmanager
+def _elsewhere(work: Work) -> Iterator[oci.Content | None]:
+    """Where the image of the container came from: the same registry, with our token, or another."""
+    target = work.order.target
+    reference = _reference(work.order)
+    if target.kind == "registry" and reference and reference.registry == target.address:
+        if reference.repository == target.repository:
+            yield None  # the target itself
+            return
+        with RegistryStore(_registry(work, target), reference.repository) as store:
+            yield store
+        return
+    with base_elsewhere(work.order.image, plain_http=False) as content:
+        yield content
+
+
+def _reference(order: SaveOrder) -> Reference | None:
+    try:
+        return Reference.parse(order.image)
+    except oci.InvalidImageError:
+        return None
+
+
+def _registry(work: Work, target: RegistryTarget) -> Registry:
+    return Registry(target.address, credentials=_tokens(work), plain_http=target.plain_http)
+
+
+def _tokens(work: Work) -> TokenSource | None:
+    """The newest token of the work, whenever the registry wants one."""
+    if work.token is None:
+        return None
+
+    def newest() -> AccessToken:
+        token = work.token
+        assert token is not None  # noqa: S101  # renewed, never taken away
+        return AccessToken(token.value, token.expires)
+
+    return newest

@@ -1,0 +1,96 @@
+"""The service process: the capabilities, put together and served under the hub's prefix."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+
+from atoll.apps.api import create_api
+from atoll.apps.running import Loops
+from atoll.apps.settings import ServiceSettings
+from atoll.checkpoints import agents, targets
+from atoll.checkpoints import service as checkpoints
+from atoll.datasets import service as datasets
+from atoll.jobs import service as jobs
+from atoll.kit import db, logs, settings, web
+from atoll.kit.events import EventStream
+from atoll.kit.home import Home
+from atoll.kit.hub import HubAuth
+from atoll.kit.hub_api import HubApi
+
+PREFIX: Final = "/services/atoll"
+MIGRATIONS: Final = [
+    Path(db.__file__).parent / "migrations" / "versions",
+    checkpoints.MIGRATIONS,
+    datasets.MIGRATIONS,
+    jobs.MIGRATIONS,
+]
+
+
+def build(home: Home, config: ServiceSettings) -> Starlette:
+    """The service over its database, which is brought to the newest schema first."""
+    database = db.Database(config.service.database or f"sqlite:///{home.service / 'atoll.sqlite'}")
+    database.upgrade(MIGRATIONS)
+    hub = HubApi(config.service.hub_api_url, home.secret("service-token"))
+
+    state = (api := create_api()).state
+    state.home, state.database, state.events = home, database, EventStream(database)
+    state.checkpoints = checkpoints.Checkpoints(
+        database,
+        home,
+        config.checkpoints,
+        hub,
+        nodes=config.nodes,
+        targets=targets.targets(home, config.registry),
+    )
+    state.agents = agents.authenticator(home, config.nodes)
+    environments, url = state.checkpoints.environments, config.service.url
+    state.jobs = jobs.Jobs(database, home, config.jobs, environments, hub, service_url=url)
+    state.datasets = datasets.Datasets(database, home, config.datasets, state.jobs)
+    state.auth = HubAuth(config.service.hub_api_url, issued=state.jobs.identify)
+    capabilities = (state.checkpoints, state.jobs, state.datasets)
+    reconcilers = [one for capability in capabilities for one in capability.reconcilers()]
+    loops = Loops(state.events, reconcilers, at_start=[state.datasets.seed])
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with loops.running():
+            yield
+        await state.auth.close()
+        await state.agents.close()
+        hub.close()
+        database.close()
+
+    return Starlette(
+        routes=[Mount(PREFIX, api), Mount("/", api)],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: web.on_http_error},  # paths that no mount matches
+    )
+
+
+def main() -> None:
+    """Serve until told to end."""
+    home = Home.find()
+    config = settings.load(ServiceSettings, home.settings)
+    logs.set_up(getattr(logging, config.service.log_level.upper()))
+    home.create()
+    uvicorn.run(
+        build(home, config),
+        host=config.service.host,
+        port=config.service.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,  # event streams never end by themselves
+    )
+
+
+if __name__ == "__main__":
+    main()

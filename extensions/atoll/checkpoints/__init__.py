@@ -1,0 +1,1 @@
+"""Checkpoints: a server saved as an environment, an immutable image known by digest."""

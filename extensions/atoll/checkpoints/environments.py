@@ -1,0 +1,163 @@
+"""Environments for jobs: made sure of, held against deletion, unpacked where a job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from atoll import oci
+from atoll.checkpoints import store
+from atoll.checkpoints.ground import Ground
+from atoll.checkpoints.models import BASE, LAST, CheckpointStatus, Digest, ServerStatus, Trigger
+from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
+from atoll.kit.errors import ConflictError, FullError, InvalidError, NotFoundError, UnavailableError
+
+_NAMED_MOST: Final = 20  # servers that a hint lists
+SERVER = "server"
+"""The choice of what a server is at this moment: saved on the spot where it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """No environment yet, and why: machine-readable and for people."""
+
+    reason: str
+    message: str
+
+
+Request = Callable[[ServerRow, Trigger, str], CheckpointRow]
+"""Asks for a checkpoint of a server; answers with one that is ready or on its way."""
+
+
+class Environments:
+    """What jobs need. `holder` is `job:` and the job's id."""
+
+    def __init__(self, ground: Ground, request: Request) -> None:
+        self._ground = ground
+        self._request = request
+
+    def check(self, user: str, server: str) -> None:
+        """Raise InvalidError where nothing is known of the user's server of this name."""
+        with self._ground.database.read() as session:
+            if not server or store.find_server(session, user, server) is not None:
+                return  # the default server needs not have run yet: its environment is the base
+            page = store.servers_page(session, user, None, _NAMED_MOST)
+            names = ", ".join(repr(row.name) for row in page if row.name)
+        raise InvalidError(
+            f"You have no server {server!r}.",
+            hint=f"You have {names}." if names else "You have none but the default one.",
+        )
+
+    def ensure(
+        self, caller_name: str, server: str | None, choice: str, holder: str
+    ) -> Digest | Pending:
+        """The environment for a choice (`server`, `last`, `base`, a digest), held by the holder.
+
+        To be called until it answers with a digest; that one stays the answer. Raises
+        ConflictError where there is none and never will be.
+        """
+        answer = self._known(holder)
+        if answer is not None:
+            return answer
+        row: ServerRow | None = None
+        with self._ground.database.read() as session:
+            row = store.find_server(session, caller_name, server or "")
+            if choice not in (SERVER, LAST, BASE):
+                self._check_owned(session, caller_name, choice)
+        digest = self._digest(row, choice)
+        if digest is None:
+            assert row is not None  # noqa: S101  # only a server's environment has to be made
+            checkpoint = self._request(row, Trigger.JOB, "")
+            if checkpoint.status != CheckpointStatus.READY or checkpoint.digest is None:
+                return self._wait_for(checkpoint, holder)
+            digest = checkpoint.digest
+        with self._ground.database.write() as session:
+            self.hold(session, digest, holder)
+        return Digest(digest)
+
+    def hold(self, session: Session, digest: str, holder: str) -> None:
+        """Hold an environment, in the caller's transaction; raises NotFoundError where it is gone."""
+        if digest != self._ground.base and not store.is_known(session, digest):
+            raise NotFoundError(
+                "This environment is gone; it was deleted.", hint="Choose another one."
+            )
+        if session.get(HoldRow, (holder, digest)) is None:
+            session.add(HoldRow(holder=holder, digest=digest))
+            session.flush()
+
+    def release(self, session: Session, holder: str) -> None:
+        """Give up everything that the holder holds or waits for, in the caller's transaction."""
+        store.release_holds(session, holder)
+
+    def materialise(self, digest: str, path: Path) -> dict[str, str]:
+        """Unpack the environment into `path` (made if need be); the variables to run in it.
+
+        Done again where it was cut off, at once where it is there already. Raises FullError,
+        UnavailableError where it cannot be restored.
+        """
+        directory = self._ground.directory_at(path)
+        try:
+            if directory.digest() != digest:
+                directory.restore(self._ground.images, digest)
+        except oci.StoreFullError as error:
+            raise FullError(error.detail, hint=error.hint) from error
+        except oci.OciError as error:
+            raise UnavailableError(
+                f"The environment cannot be restored: {error.detail}", hint=error.hint
+            ) from error
+        return directory.variables()
+
+    def _known(self, holder: str) -> Digest | Pending | None:
+        """What the holder holds or waits for already."""
+        with self._ground.database.read() as session:
+            holds = store.holds_of(session, holder)
+            waiting = [hold.checkpoint for hold in holds if not hold.digest]
+            row = session.get(CheckpointRow, waiting[0]) if waiting else None
+        for hold in holds:
+            if hold.digest:
+                return Digest(hold.digest)
+        if row is None:
+            return None
+        if not CheckpointStatus(row.status).final:
+            return _pending(row)
+        with self._ground.database.write() as session:
+            store.release_holds(session, holder)
+        if row.status == CheckpointStatus.REFUSED or row.cancelled:
+            raise ConflictError(row.message or "The environment could not be saved.")
+        return _pending(row)  # it failed: asked for anew next time
+
+    def _digest(self, row: ServerRow | None, choice: str) -> str | None:
+        """The digest where nothing has to be saved for it."""
+        if choice == BASE or (row is None and choice in (SERVER, LAST)):
+            return self._ground.base
+        if choice not in (SERVER, LAST):
+            return choice
+        assert row is not None  # noqa: S101  # the first case
+        if choice == LAST or row.status in (ServerStatus.FRESH, ServerStatus.PREPARING):
+            return row.environment or self._ground.base
+        return None
+
+    def _check_owned(self, session: Session, user: str, digest: str) -> None:
+        if digest != self._ground.base and store.owned_checkpoint(session, user, digest) is None:
+            raise ConflictError(
+                "You have no saved environment of this digest.",
+                hint="`atoll checkpoints list` shows those you have.",
+            )
+
+    def _wait_for(self, row: CheckpointRow, holder: str) -> Digest | Pending:
+        with self._ground.database.write() as session:
+            again = session.get_one(CheckpointRow, row.id)
+            if again.status == CheckpointStatus.READY and again.digest is not None:
+                self.hold(session, again.digest, holder)
+                return Digest(again.digest)
+            session.merge(HoldRow(holder=holder, digest="", checkpoint=row.id))
+        return _pending(row)
+
+
+def _pending(row: CheckpointRow) -> Pending:
+    reason = row.reason or "saving_environment"
+    return Pending(reason, row.message or "Your environment is being saved.")

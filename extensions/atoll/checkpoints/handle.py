@@ -1,0 +1,170 @@
+"""A checkpoint in a notebook's hands, and saving one while showing how far it is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from atoll.checkpoints import client, models
+from atoll.kit import words
+from atoll.kit.errors import AtollError, ConflictError
+from atoll.kit.names import server_segment
+from atoll.kit.notebook import Listing, html_facts
+from atoll.kit.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from atoll.kit.http import Connection
+    from atoll.kit.progress import Report
+
+_LOOK_S: Final = 0.2  # a checkpoint with nothing changed takes about as long
+
+
+class CheckpointError(AtollError):
+    """The save did not come about; the sentence says why."""
+
+    status, code, title = 500, "checkpoint_failed", "Not saved"
+
+
+class Checkpoint:
+    """A saved environment. `digest` names it for ever; `changes` is what it has over the base."""
+
+    def __init__(self, connection: Connection, found: models.Checkpoint) -> None:
+        self._connection = connection
+        self._found = found
+
+    @property
+    def id(self) -> str:
+        """The checkpoint's id."""
+        return self._found.id
+
+    @property
+    def status(self) -> str:
+        """`ready` once it is saved; asks the platform while that is not final."""
+        if not self._found.status.final:
+            self._found = self._connection.send(client.checkpoint(self.id))
+        return self._found.status.value
+
+    @property
+    def digest(self) -> str | None:
+        """The environment's digest: give it to `atoll.submit(environment=…)`."""
+        return self._found.digest
+
+    @property
+    def note(self) -> str:
+        """The note it was saved with."""
+        return self._found.note
+
+    @property
+    def changes(self) -> models.Changes:
+        """What it has over the base: packages, and other files by directory."""
+        return self._connection.send(client.changes(self.id))
+
+    def restore(self, *, stop: bool = False) -> str:
+        """Go back: the server's next start begins from here; `stop` ends it now. Says what happens."""
+        found = self._connection.send(client.restore(self.id, stop=stop))
+        return found.message or (
+            "The server stops, is saved, and starts from this checkpoint next time."
+            if stop
+            else "The server starts from this checkpoint next time."
+        )
+
+    def delete(self) -> None:
+        """Delete it; refused where something needs it."""
+        self._connection.send(client.delete(self.id))
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {' · '.join(filter(None, row(self._found)))}>"
+
+    def _repr_html_(self) -> str:
+        return html_facts("Checkpoint", described(self._found))
+
+
+HEADINGS: Final = ("Saved", "Note", "Status", "By", "Changes", "Size", "ID")
+
+
+def row(found: models.Checkpoint) -> tuple[str, ...]:
+    """A checkpoint as a line of a table under HEADINGS."""
+    return (
+        words.ago(found.created_at),
+        found.note + (" (pinned)" if found.pinned else ""),
+        ("current" if found.current else found.status.value),
+        {"stop": "stop", "user": "you", "job": "job"}[found.trigger.value],
+        f"+{found.changes.count}" if found.changes else "",
+        words.size(found.size) if found.status is models.CheckpointStatus.READY else "",
+        found.id,
+    )
+
+
+def described(found: models.Checkpoint) -> list[tuple[str, str | None]]:
+    """A checkpoint as facts for people."""
+    return [
+        ("Note", found.note),
+        ("Status", found.status.value + (", what the server continues from" * found.current)),
+        ("Why", found.message),
+        ("Server", f"{found.user}/{server_segment(found.server)}"),
+        ("Saved", words.ago(found.finished_at or found.created_at)),
+        ("Packages", _packages(found)),
+        ("Size", f"{words.size(found.size)} over the base, {words.size(found.layer_size)} new"),
+        ("Base", found.base_name),
+        ("Left out", "; ".join(f"{left.path}: {left.reason}" for left in found.left_out) or None),
+        ("Pinned", "yes" if found.pinned else None),
+        ("Digest", found.digest),
+        ("ID", found.id),
+    ]
+
+
+def _packages(found: models.Checkpoint) -> str | None:
+    return ", ".join(map(package, found.changes.packages)) if found.changes else None
+
+
+def package(change: models.Package) -> str:
+    """A changed package in a few signs: `+ polars 2.1`, `↑ pandas 3.0.1 → 3.0.2`, `- xgboost`."""
+    if change.before is None:
+        return f"+ {change.name} {change.after}"
+    if change.after is None:
+        return f"- {change.name} {change.before}"
+    return f"↑ {change.name} {change.before} → {change.after}"
+
+
+def listing(connection: Connection, found: Iterable[models.Checkpoint]) -> Listing[Checkpoint]:
+    """Checkpoints as a list that a notebook shows as a table."""
+    return Listing(
+        (Checkpoint(connection, item) for item in found),
+        headings=HEADINGS,
+        row=lambda checkpoint: row(checkpoint._found),
+        empty="Nothing is saved yet: stop the server, or call atoll.checkpoint().",
+    )
+
+
+def save(
+    connection: Connection, server: str | None, note: str, *, quiet: bool = False
+) -> models.Checkpoint:
+    """Save a server and wait for it, with progress; the calling server where none is named.
+
+    Raises CheckpointError where the save failed, ConflictError where it was refused.
+    """
+    request = models.CheckpointRequest(note=note)
+    if server is not None:
+        request = models.CheckpointRequest(note=note, server=server_segment(server))
+    found = connection.send(client.save(request))
+    with progress(quiet=quiet) as report:
+        while not found.status.final:
+            _tell(found, report)
+            time.sleep(_LOOK_S)
+            found = connection.send(client.checkpoint(found.id))
+    if found.status is models.CheckpointStatus.REFUSED:
+        raise ConflictError(found.message or "The save was refused.")
+    if found.status is models.CheckpointStatus.FAILED:
+        raise CheckpointError(
+            found.message or "The save failed.", hint="What was saved before is as it was."
+        )
+    return found
+
+
+def _tell(found: models.Checkpoint, report: Report) -> None:
+    done = found.progress
+    share = min(1.0, done.done / done.total) if done.total else None
+    amount = f": {words.size(done.done)} of {words.size(done.total)}" if done.total else ""
+    report(f"saving your environment{amount}", share)

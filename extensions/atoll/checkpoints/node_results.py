@@ -1,0 +1,223 @@
+"""What an agent says of a finished save, checked against what is stored, and written down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from atoll import oci
+from atoll.checkpoints import saving, store
+from atoll.checkpoints.ground import Ground
+from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
+from atoll.checkpoints.node_models import ImageSaved, NotSaved
+from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
+from atoll.checkpoints.targets import Targets
+from atoll.kit.errors import ConflictError, InvalidError, UnavailableError
+from atoll.kit.loops import back_off
+from atoll.oci.registry_errors import RegistryAwayError
+
+_HOPELESS: Final = 3  # attempts until an agent's word that nothing can be saved any more is taken
+_NAMED: Final = 5  # paths in a message
+
+
+class _Layers(NamedTuple):
+    """What an image has: bytes that are new over its parent, and its layers over the base."""
+
+    new: int
+    over_base: dict[str, int]
+
+
+class Results:
+    """Ends saves. Blocks."""
+
+    def __init__(self, ground: Ground, targets: Targets) -> None:
+        self._ground = ground
+        self._targets = targets
+
+    def saved(self, row: CheckpointRow, server: ServerRow, told: ImageSaved) -> None:
+        """Check the image and make the checkpoint ready; raises InvalidError for a wrong one.
+
+        Raises UnavailableError while the registry cannot be asked: the agent tells again.
+        """
+        parent = _digest_of(server.image)
+        try:
+            layers = self._looked_at(row, server, told) if told.added else None
+        except RegistryAwayError as error:
+            raise UnavailableError(f"The registry cannot be asked: {error.detail}") from error
+        except oci.OciError as error:
+            self._again(row, "image_wrong", f"The agent's image is not as it should be: {error}")
+            raise InvalidError(f"This is not the image of this save: {error.detail}") from error
+        with self._ground.database.write() as session:
+            again, server = self._still(session, row)
+            if layers is None:
+                self._unchanged(session, again, server, parent)
+            else:
+                self._write_down(session, again, server, told, layers)
+            saving.fulfil_holds(session, again)
+            if saving.of_this_stop(again, server):
+                saving.settled(session, server)
+
+    def not_saved(self, row: CheckpointRow, server: ServerRow, told: NotSaved) -> None:
+        """Write down why, and have it tried again where that is called for."""
+        why = f"{told.message} {told.hint}" if told.hint else told.message
+        stop = row.trigger == Trigger.STOP
+        hopeless = not told.retry and row.attempts >= _HOPELESS
+        if told.outcome == "cancelled" and not row.cancelled:
+            self._again(row, "agent_ended", "The node's agent was ended; it is begun anew.")
+            return
+        if told.outcome == "cancelled":
+            final, reason, message = True, "cancelled", "Cancelled."
+        else:
+            given_up = row.trigger == Trigger.USER or told.outcome == "refused" or not told.retry
+            final = hopeless if stop else given_up
+            reason, message = told.code, f"Not saved: {why}"
+        if not final:
+            self._again(row, told.code, f"Not saved yet: {why} It is tried again.")
+            return
+        refused = told.outcome == "refused"
+        with self._ground.database.write() as session:
+            again, server = self._still(session, row)
+            self.end(session, again, server, reason, message, refused=refused)
+
+    def end(
+        self,
+        session: Session,
+        row: CheckpointRow,
+        server: ServerRow,
+        reason: str,
+        message: str,
+        *,
+        refused: bool = False,
+    ) -> None:
+        """End a checkpoint that saved nothing, and with it its server's stop."""
+        store.change_checkpoint(
+            session,
+            row,
+            status=CheckpointStatus.REFUSED if refused else CheckpointStatus.FAILED,
+            reason=reason,
+            message=message,
+            finished_at=self._ground.clock(),
+        )
+        if saving.of_this_stop(row, server):
+            saving.settled(session, server)
+            if server.status == ServerStatus.SAVED:
+                store.change_server(session, server, reason=reason, message=message)
+
+    def _again(self, row: CheckpointRow, reason: str, message: str) -> None:
+        """Have it offered again, later each time."""
+        later = self._ground.clock() + timedelta(seconds=back_off(max(1, row.attempts)))
+        values: store.Values = {
+            "status": CheckpointStatus.REQUESTED,
+            "reason": reason,
+            "message": message,
+        }
+        with self._ground.database.write() as session:
+            again, server = self._still(session, row)
+            values |= {"lease": None, "not_before": later}
+            store.write_checkpoint(session, again, values)
+            store.follow(session, server, values)
+
+    def _still(self, session: Session, row: CheckpointRow) -> tuple[CheckpointRow, ServerRow]:
+        """The rows as they are now; raises ConflictError where the lease was lost meanwhile."""
+        again = session.get_one(CheckpointRow, row.id)
+        if again.lease != row.lease or CheckpointStatus(again.status).final:
+            raise ConflictError("This save was taken back, or has ended.")
+        return again, session.get_one(ServerRow, row.server_id)
+
+    def _looked_at(self, row: CheckpointRow, server: ServerRow, told: ImageSaved) -> _Layers:
+        """Its layers. Raises OciError where the image is not there, or not on what it should be."""
+        parent = _digest_of(server.image)
+        with self._targets.content(row.repository) as content:
+            image = oci.load_image(content, told.digest)
+            layers = {str(one.digest): one.size for one in image.manifest.layers}
+            missing = [one for one in layers if not content.has(one)]
+            if missing:
+                raise oci.MissingError(f"Its layer {missing[0]} is not there.")
+            base = _known(content, server.base or parent)
+            under = _known(content, parent)
+        order = list(layers)
+        if base is not None and order[: len(base)] != base:
+            raise oci.InvalidImageError("It does not stand on its base image.")
+        if base is None and under is not None and order[: len(under)] != under:
+            raise oci.InvalidImageError("It does not stand on what its container started from.")
+        if base is None and under is None:
+            if server.environment == parent:
+                raise oci.MissingError("What its container started from is not there.")
+            under = order[: max(0, len(order) - told.added)]  # a base that is in no store of ours
+        if base is None:
+            base = [one for one in under or () if one not in self._over_base(row.user, parent)]
+        over_base = {one: size for one, size in layers.items() if one not in base}
+        known = under or base
+        return _Layers(sum(n for one, n in over_base.items() if one not in known), over_base)
+
+    def _over_base(self, user: str, digest: str) -> dict[str, int]:
+        """The layers of a user's checkpoint over its base."""
+        with self._ground.database.read() as session:
+            found = store.owned_checkpoint(session, user, digest)
+        return found.layers if found is not None else {}
+
+    def _unchanged(
+        self, session: Session, row: CheckpointRow, server: ServerRow, digest: str
+    ) -> None:
+        """Nothing had changed. A stop that nobody waits for leaves no line in the history."""
+        waited_for = session.scalar(select(HoldRow).where(HoldRow.checkpoint == row.id).limit(1))
+        known = store.owned_checkpoint(session, row.user, digest)
+        if row.trigger == Trigger.STOP and known is None and waited_for is None:
+            saving.settled(session, server)
+            store.delete_checkpoints(session, [row])
+            return
+        saving.unchanged(session, self._ground, row, server, digest)
+
+    def _write_down(
+        self,
+        session: Session,
+        row: CheckpointRow,
+        server: ServerRow,
+        told: ImageSaved,
+        layers: _Layers,
+    ) -> None:
+        moment = self._ground.clock()
+        parent = _digest_of(server.image)
+        store.change_checkpoint(
+            session,
+            row,
+            status=CheckpointStatus.READY,
+            reason="secrets" if told.secrets else None,
+            message=saving.warning(told.secrets[:_NAMED], told.torn[:_NAMED]),
+            done=row.total,
+            digest=told.digest,
+            parent=parent,
+            base=server.base or parent,
+            base_name=server.base_name,
+            layer_size=layers.new,
+            size=sum(layers.over_base.values()),
+            layers=layers.over_base,
+            changes=told.changes.model_dump(mode="json") if told.changes is not None else None,
+            packages=told.packages,
+            left_out=[item.model_dump(mode="json") for item in told.left_out],
+            finished_at=moment,
+        )
+        store.change_server(
+            session,
+            server,
+            environment=told.digest,
+            current=row.id,
+            saved_at=moment,
+            unsaved=None,
+            packages=told.packages,
+        )
+
+
+def _digest_of(image: str | None) -> str:
+    return (image or "").rpartition("@")[2]
+
+
+def _known(content: oci.Content, digest: str) -> list[str] | None:
+    """The layers of an image, None where it is not there."""
+    try:
+        return [layer.digest for layer in oci.load_image(content, digest).manifest.layers]
+    except oci.MissingError:
+        return None

@@ -1,0 +1,117 @@
+"""Decisions about checkpoints as pure functions: what is left out, what to fall back to, what to keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from atoll import oci
+from atoll.checkpoints.skeleton import PIP_NAMES, PTH
+
+MADE_ANEW: Final = "made anew at each restore"
+"""The reason for what is no loss: it is not reported to people."""
+
+_SKELETON: Final = re.compile(
+    rb"bin/(?:python[0-9.]*|[aA]ctivate(?:\.\w+)?)|pyvenv\.cfg|lib64|\.gitignore|\.lock"
+    rb"|lib/python[0-9.]+/site-packages/(?:__pycache__/)?" + re.escape(PTH.encode())
+)
+_CACHES: Final = frozenset(
+    {b".cache", b".ipynb_checkpoints", b".mypy_cache", b".pytest_cache", b".ruff_cache"}
+)
+_CORE_DUMP: Final = re.compile(rb"core\.[0-9]+")
+_SECRETS: Final = re.compile(
+    rb"(?:.*/)?(?:\.netrc|\.git-credentials|\.pypirc|\.pgpass|\.aws/credentials|\.kube/config|kubeconfig"
+    rb"|\.docker/config\.json|id_(?:rsa|dsa|ecdsa|ed25519)|\.env)"
+)
+PIP_PATHS: Final = frozenset(f"bin/{name}".encode() for name in PIP_NAMES)
+
+
+def left_out(path: bytes) -> str | None:
+    """The reason why a path (and all below it) is not saved, None where it is."""
+    return MADE_ANEW if _SKELETON.fullmatch(path) else debris(path)
+
+
+def debris(path: bytes) -> str | None:
+    """The reason why a path is not worth saving wherever it lies, None where it may be."""
+    name = path.rsplit(b"/", 1)[-1]
+    if name in _CACHES:
+        return "a cache"
+    if _CORE_DUMP.fullmatch(name):
+        return "a core dump"
+    return None
+
+
+def likely_secret(path: bytes) -> bool:
+    """Whether a file of this name usually holds a password, a key or a token."""
+    return _SECRETS.fullmatch(path) is not None
+
+
+def bytecode(path: bytes) -> bool:
+    """Whether it is compiled Python, which comes by itself: alone it is no change worth saving."""
+    return path.endswith(b".pyc") or b"/__pycache__/" in path or path.endswith(b"/__pycache__")
+
+
+def significant(changes: oci.Changes) -> oci.Changes:
+    """The changes without directories, whose times follow their content, and without bytecode."""
+
+    def kept(some: Iterable[oci.Change]) -> tuple[oci.Change, ...]:
+        return tuple(
+            change
+            for change in some
+            if change.kind is not oci.Kind.DIRECTORY and not bytecode(change.path)
+        )
+
+    return oci.Changes(kept(changes.added), kept(changes.changed), kept(changes.removed))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An environment that a start can begin from; `what` is how people are told of it."""
+
+    digest: str
+    what: str
+
+
+def candidates(wanted: str, checkpoints: Sequence[Candidate], base: str) -> list[Candidate]:
+    """What to try in turn: what is wanted, the checkpoints made before it, the base.
+
+    `checkpoints` are newest first. What is newer than the wanted one was set aside on purpose.
+    """
+    found = [Candidate(wanted, "the environment that was asked for")]
+    digests = [candidate.digest for candidate in checkpoints]
+    older = checkpoints[digests.index(wanted) + 1 :] if wanted in digests else checkpoints
+    for candidate in (*older, Candidate(base, "the base")):
+        if candidate.digest not in [known.digest for known in found]:
+            found.append(candidate)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Keepable:
+    """What retention looks at of a final checkpoint; newest first in lists."""
+
+    id: str
+    digest: str | None  # None where it failed
+    pinned: bool
+    repeated: bool  # nothing had changed since the one before
+
+
+def expendable(
+    checkpoints: Sequence[Keepable], *, keep_last: int, needed: Collection[str]
+) -> list[str]:
+    """The ids of a server's checkpoints that retention removes: not the last N, pinned or needed."""
+    gone = []
+    kept = repeated = 0
+    for checkpoint in checkpoints:
+        if checkpoint.repeated:
+            repeated += 1
+            if repeated > keep_last and not checkpoint.pinned:
+                gone.append(checkpoint.id)
+            continue
+        kept += 1
+        if kept <= keep_last or checkpoint.pinned or checkpoint.digest in needed:
+            continue
+        gone.append(checkpoint.id)
+    return gone

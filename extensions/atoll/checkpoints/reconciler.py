@@ -1,0 +1,135 @@
+"""The loops that move servers and checkpoints on: one step for each key, slow work in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from atoll.checkpoints import retention
+from atoll.checkpoints.ground import Ground
+from atoll.checkpoints.models import ServerStatus
+from atoll.checkpoints.naming import checked_server
+from atoll.checkpoints.nodes import Nodes
+from atoll.checkpoints.preparing import Preparing
+from atoll.checkpoints.saving import BUSY_S, Saving
+from atoll.checkpoints.store import (
+    OvertakenError,
+    ServerRow,
+    change_server,
+    find_server,
+    server_subject,
+    unsettled_servers,
+    working_checkpoints,
+)
+from atoll.checkpoints.watching import Watching
+from atoll.kit.errors import AtollError
+from atoll.kit.loops import Reconciler
+
+_THREADS: Final = 8  # as many steps at a time; most of each is waiting for disks and processes
+_COLLECT_EVERY_S: Final = 3600.0  # what killed and failed saves left in the store
+
+T = TypeVar("T")
+
+
+class _Threads:
+    """Threads of a loop's own: long saves must not take those that answer requests."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What the work returns, done in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+class ServerReconciler:
+    """Moves servers from status to status. Keys are USER/SEGMENT, as in events."""
+
+    name = "server"
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._threads = _Threads("server")
+        preparing, watching = Preparing(ground), Watching(ground)
+        self._work: dict[ServerStatus, Callable[[ServerRow], float | None]] = {
+            ServerStatus.PREPARING: preparing.prepare,
+            ServerStatus.PREPARED: watching.give_up,
+            ServerStatus.RUNNING: watching.watch,
+            ServerStatus.UNSAVED: preparing.settle,
+        }
+
+    async def pending(self) -> Iterable[str]:
+        """Servers that are not at rest."""
+        return await self._threads.run(self._pending)
+
+    async def reconcile(self, key: str) -> float | None:
+        """One step for the server."""
+        return await self._threads.run(lambda: self._step(key))
+
+    def _pending(self) -> list[str]:
+        with self._ground.database.read() as session:
+            return [server_subject(row) for row in unsettled_servers(session)]
+
+    def _step(self, key: str) -> float | None:
+        user, _, segment = key.rpartition("/")
+        with self._ground.database.read() as session:
+            row = find_server(session, user, checked_server(segment))
+        work = self._work.get(ServerStatus(row.status)) if row is not None else None
+        if row is None or work is None:  # at rest, or its checkpoint's turn
+            return None
+        try:
+            return work(row)
+        except OvertakenError:
+            return BUSY_S  # somebody else changed it first: another look
+        except AtollError as error:
+            self._tell(row, error)
+            raise
+
+    def _tell(self, row: ServerRow, error: AtollError) -> None:
+        """Say why it does not go on; it is tried again."""
+        message = f"{error} It is tried again; nothing is lost."
+        with self._ground.database.write() as session:
+            again = session.get_one(ServerRow, row.id)
+            if again.status == row.status and again.message != message:
+                change_server(session, again, reason=error.code, message=message)
+
+
+class CheckpointReconciler:
+    """Carries out checkpoints. Keys are their ids."""
+
+    name = "checkpoint"
+
+    def __init__(self, ground: Ground, nodes: Nodes) -> None:
+        self._ground = ground
+        self._nodes = nodes
+        self._threads = _Threads("checkpoint")
+        self._saving = Saving(ground)
+        self._next_collection = 0.0
+
+    async def pending(self) -> Iterable[str]:
+        """Checkpoints that are not final, oldest first."""
+        return await self._threads.run(self._pending)
+
+    async def reconcile(self, key: str) -> float | None:
+        """Carry the checkpoint out, or see that its node's agent does."""
+        return await self._threads.run(lambda: self._step(key))
+
+    def _step(self, key: str) -> float | None:
+        again_s = self._saving.perform(key)
+        return again_s if again_s is not None else self._nodes.look_after(key)
+
+    def _pending(self) -> list[str]:
+        if time.monotonic() >= self._next_collection:
+            self._next_collection = time.monotonic() + _COLLECT_EVERY_S
+            retention.collect(self._ground)
+        self._nodes.count()
+        with self._ground.database.read() as session:
+            return [row.id for row in working_checkpoints(session)]
+
+
+def reconcilers(ground: Ground, nodes: Nodes) -> list[Reconciler]:
+    """The loops of this capability, one of each kind for a process."""
+    return [ServerReconciler(ground), CheckpointReconciler(ground, nodes)]

@@ -1,0 +1,68 @@
+"""What is no longer needed goes: checkpoints by policy, then images and blobs that nothing names."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from atoll import oci
+from atoll.checkpoints import policy, store
+from atoll.checkpoints.ground import Ground
+from atoll.checkpoints.models import CheckpointStatus
+
+log = logging.getLogger(__name__)
+
+
+def apply(ground: Ground, server_id: str) -> None:
+    """Remove a server's checkpoints beyond the last N that nobody pinned or holds."""
+    with ground.database.read() as session:
+        if not _expendable(
+            ground, store.of_server(session, server_id), store.digests_held(session)
+        ):
+            return
+    with ground.database.write() as session:
+        rows = store.of_server(session, server_id)
+        gone = set(_expendable(ground, rows, store.digests_held(session)))
+        store.delete_checkpoints(session, [row for row in rows if row.id in gone])
+    collect(ground)
+
+
+def collect(ground: Ground) -> None:
+    """Remove images that nothing names any more, and the blobs that were theirs alone.
+
+    Where the store is damaged nothing is removed, and the log says so.
+
+    A hold is written in a transaction that finds the environment named; images are unlisted in one
+    that finds it unnamed. Writers take turns, so neither overtakes the other. Blobs of saves in
+    flight are younger than the store's grace time.
+    """
+    try:
+        with ground.database.write() as session:
+            needed = store.digests_needed(session) | {ground.base}
+            working = {row.id for row in store.working_checkpoints(session)}
+            for image in ground.images.images():
+                base = image.name.startswith("base-")
+                if image.digest in needed or image.name in working or base:
+                    continue
+                with suppress(oci.MissingError):  # listed twice, and unlisted by now
+                    ground.images.delete(image.digest)
+        gone = ground.images.collect(keep=needed)
+    except oci.OciError as error:
+        log.warning("nothing is removed from the image store: %s", error)
+        return
+    if gone.blobs:
+        log.info("removed %d blobs, %d bytes, from the image store", gone.blobs, gone.size)
+
+
+def _expendable(ground: Ground, rows: list[store.CheckpointRow], held: set[str]) -> list[str]:
+    final = [
+        policy.Keepable(
+            id=row.id,
+            digest=row.digest if row.status == CheckpointStatus.READY else None,
+            pinned=row.pinned,
+            repeated=row.same_as is not None,
+        )
+        for row in rows
+        if CheckpointStatus(row.status).final
+    ]
+    return policy.expendable(final, keep_last=ground.settings.keep_last, needed=held)

@@ -1,0 +1,276 @@
+"""The rules of servers: what the hub tells of starts and stops, and what their owners ask for."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from atoll.checkpoints import views
+from atoll.checkpoints.discarding import discard
+from atoll.checkpoints.ground import Ground
+from atoll.checkpoints.models import (
+    BASE,
+    LAST,
+    Place,
+    Preparation,
+    Server,
+    ServerStatus,
+    ServerTarget,
+    Started,
+    StartRequest,
+)
+from atoll.checkpoints.naming import checked_server, checked_user
+from atoll.checkpoints.nodes import Nodes
+from atoll.checkpoints.store import (
+    ServerRow,
+    change_checkpoint,
+    change_server,
+    find_server,
+    owned_checkpoint,
+    server_subject,
+    servers_page,
+    working_checkpoints,
+)
+from atoll.kit.errors import ConflictError, InvalidError, NotFoundError
+from atoll.kit.events import record
+from atoll.kit.hub import Caller
+from atoll.kit.names import is_id, new_id
+from atoll.kit.paging import Page
+
+_AT_REST = (ServerStatus.FRESH, ServerStatus.SAVED)
+_SETTLING = (ServerStatus.UNSAVED, ServerStatus.SAVING)
+
+
+class Servers:
+    """Servers as the platform keeps them. `segment` is a server's name as URLs spell it."""
+
+    def __init__(self, ground: Ground, nodes: Nodes) -> None:
+        self._ground = ground
+        self._nodes = nodes
+
+    def page(self, caller: Caller, cursor: str | None, limit: int) -> Page[Server]:
+        """The caller's servers, newest first; an administrator's page has everybody's."""
+        after = cursor if cursor is not None and is_id(cursor) else None
+        with self._ground.database.read() as session:
+            rows = servers_page(session, None if caller.admin else caller.name, after, limit)
+        items = [views.server_view(row) for row in rows[:limit]]
+        return Page(items=items, next=rows[limit - 1].id if len(rows) > limit else None)
+
+    def show(self, caller: Caller, user: str, segment: str) -> Server:
+        """A server of the caller's, `fresh` where nothing is kept of it yet."""
+        name = self._visible(caller, user, segment)
+        with self._ground.database.read() as session:
+            row = find_server(session, user, name)
+        if row is None:
+            return views.fresh_server(user, name, self._ground.platform.name)
+        return self._view(row)
+
+    def preparation(self, user: str, segment: str) -> Preparation:
+        """How a start stands; raises NotFoundError where none was asked for."""
+        with self._ground.database.read() as session:
+            row = find_server(session, checked_user(user), checked_server(segment))
+        if row is None or row.start_id is None:
+            raise NotFoundError("No start of this server was asked for.")
+        return views.preparation_view(row, self._ground.directory(row))
+
+    def start(self, user: str, segment: str, request: StartRequest) -> Preparation:
+        """The hub is about to start the server: have its environment prepared.
+
+        Asked again with the same choice it is the same start; the last stop is saved first.
+        """
+        name = checked_server(segment)
+        with self._ground.database.write() as session:
+            row = find_server(session, checked_user(user), name)
+            if row is None:
+                row = self._add(session, user, name)
+            if not _same_start(row, request.environment):
+                self._check_choice(session, user, request)
+                values = self._start_values(row, request.environment, contained=request.contained)
+                change_server(session, row, **values)
+                _hurry(session, row)
+        return views.preparation_view(row, self._ground.directory(row))
+
+    def started(self, user: str, segment: str, body: Started) -> Server:
+        """The hub has started the server for this preparation, in a container where it has a place.
+
+        Raises InvalidError where it was prepared otherwise.
+        """
+        start_id = body.start_id
+        with self._ground.database.write() as session:
+            row = find_server(session, checked_user(user), checked_server(segment))
+            if row is None or row.start_id != start_id or row.running_id != start_id:
+                raise ConflictError(
+                    "This start is not the one that was prepared last.", hint="Start it again."
+                )
+            if row.contained != (body.place is not None):
+                raise InvalidError(
+                    "A server that was prepared as contained has a place, and no other has.",
+                    hint="Say `contained` when its start is asked for.",
+                )
+            if row.status != ServerStatus.RUNNING:
+                change_server(
+                    session,
+                    row,
+                    **_place_values(row, body.place),
+                    status=ServerStatus.RUNNING,
+                    target=ServerTarget.RUNNING,
+                    started_at=self._ground.clock(),
+                    ended_at=None,
+                    failed_start=False,
+                    reason=None,
+                    message=None,
+                )
+        return views.server_view(row)
+
+    def ended(self, user: str, segment: str, start_id: str | None = None) -> Server:
+        """The hub has ended the server, or its start: have it saved. Returns at once.
+
+        What is said of another start than the last one came too late, and changes nothing.
+        """
+        name = checked_server(segment)
+        with self._ground.database.write() as session:
+            row = find_server(session, checked_user(user), name)
+            if row is None:
+                return views.fresh_server(user, name, self._ground.platform.name)
+            if start_id is not None and row.start_id != start_id:
+                return views.server_view(row)
+            if row.status in (ServerStatus.RUNNING, ServerStatus.PREPARED, ServerStatus.PREPARING):
+                change_server(
+                    session,
+                    row,
+                    target=ServerTarget.SAVED,
+                    status=ServerStatus.UNSAVED,
+                    start_id=None,
+                    ended_at=self._ground.clock(),
+                    failed_start=row.status == ServerStatus.PREPARED,
+                    reason=None,
+                    message="The server ended; its environment is about to be saved.",
+                )
+            elif row.target != ServerTarget.SAVED or row.start_id is not None:
+                change_server(session, row, target=ServerTarget.SAVED, start_id=None)
+        return views.server_view(row)
+
+    def stop(self, caller: Caller, user: str, segment: str) -> Server:
+        """Have the hub stop the server. Raises UnavailableError where the hub is away."""
+        name = self._visible(caller, user, segment)
+        with self._ground.database.read() as session:
+            if find_server(session, user, name) is None:
+                raise NotFoundError(f"There is no server {segment!r} of {user!r}.")
+        self._ground.hub.stop_server(user, name)
+        return self.show(caller, user, segment)
+
+    def undo_restore(self, caller: Caller, user: str, segment: str) -> Server:
+        """The server's next start begins where it stopped, after all."""
+        name = self._visible(caller, user, segment)
+        with self._ground.database.write() as session:
+            row = find_server(session, user, name)
+            if row is None:
+                raise NotFoundError("Nothing is kept of this server yet.")
+            if row.continues_from is not None:
+                change_server(session, row, continues_from=None)
+        return views.server_view(row)
+
+    def discard(self, caller: Caller, user: str, segment: str) -> Server:
+        """Give up what the ended server changed and did not save; raises ConflictError while it runs."""
+        name = self._visible(caller, user, segment)
+        with self._ground.database.read() as session:
+            row = find_server(session, user, name)
+        if row is None:
+            raise NotFoundError("Nothing is kept of this server yet.")
+        return self._view(discard(self._ground, row))
+
+    def _view(self, row: ServerRow) -> Server:
+        """The server; one that waits for its node's agent says why."""
+        if not row.contained or row.status != ServerStatus.SAVING:
+            return views.server_view(row)
+        with self._ground.database.read() as session:
+            return views.server_view(row, self._nodes.turn_of_server(session, row))
+
+    def _visible(self, caller: Caller, user: str, segment: str) -> str:
+        """The server's name; raises NotFoundError where the caller may not know of it."""
+        name = checked_server(segment)
+        if checked_user(user) != caller.name and not caller.admin:
+            raise NotFoundError("There is no such server.")
+        return name
+
+    def _add(self, session: Session, user: str, name: str) -> ServerRow:
+        row = ServerRow(
+            id=new_id("s"),
+            version=1,
+            user=user,
+            name=name,
+            target=ServerTarget.SAVED,
+            status=ServerStatus.FRESH,
+            choice=LAST,
+            base=self._ground.base,
+            base_name=self._ground.platform.name,
+        )
+        session.add(row)
+        session.flush()
+        record(session, "server", server_subject(row), "created", [f"user:{user}"])
+        return row
+
+    def _check_choice(self, session: Session, user: str, request: StartRequest) -> None:
+        choice = request.environment
+        if choice in (LAST, BASE, self._ground.base):
+            return
+        known = owned_checkpoint(session, user, choice)
+        if known is None or (known.node is not None) != request.contained:
+            raise ConflictError(
+                "There is no such saved environment of this user; it may have been deleted.",
+                hint="Choose another one, or start fresh.",
+            )
+
+    def _start_values(self, row: ServerRow, choice: str, *, contained: bool) -> dict[str, object]:
+        values: dict[str, object] = {
+            "target": ServerTarget.RUNNING,
+            "start_id": new_id("st"),
+            "choice": choice,
+            "fallback": None,
+            "reason": None,
+            "done": 0,
+            "total": 0,
+        }
+        if row.status in _AT_REST:
+            values["contained"] = contained
+        if row.status in _AT_REST or row.status == ServerStatus.PREPARING:
+            return {
+                **values,
+                "status": ServerStatus.PREPARING,
+                "message": "Your environment is being prepared.",
+            }
+        if row.status in _SETTLING:
+            return {**values, "message": "Your environment is being saved first."}
+        return {  # the hub starts it, so what ran is gone
+            **values,
+            "status": ServerStatus.UNSAVED,
+            "ended_at": self._ground.clock(),
+            "message": "Your environment is being saved first.",
+        }
+
+
+def _same_start(row: ServerRow, choice: str) -> bool:
+    """Whether this start was asked for already and has not been carried out."""
+    return (
+        row.target == ServerTarget.RUNNING
+        and row.start_id is not None
+        and row.choice == choice
+        and row.status != ServerStatus.RUNNING
+        and row.status not in _AT_REST
+    )
+
+
+def _place_values(row: ServerRow, place: Place | None) -> dict[str, object]:
+    """Where the container is; the image under it all is its own where it was none of ours."""
+    if place is None:
+        return {}
+    name, _, digest = place.image.rpartition("@")
+    fresh = {} if row.environment == digest else {"base": digest, "base_name": name}
+    return {"node": place.node, "container": place.container, "image": place.image, **fresh}
+
+
+def _hurry(session: Session, row: ServerRow) -> None:
+    """A save that waits to be tried again is tried at once: somebody wants to start."""
+    for checkpoint in working_checkpoints(session, row.id):
+        if checkpoint.reason is not None:
+            message = "Trying again to save."
+            change_checkpoint(session, checkpoint, reason=None, message=message, not_before=None)

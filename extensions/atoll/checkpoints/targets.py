@@ -1,0 +1,159 @@
+"""Where the images of containers go, and how the service looks at what an agent says it put there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal, Protocol
+
+from atoll import oci
+from atoll.checkpoints.node_models import LayoutTarget, PushToken, RegistryTarget
+from atoll.checkpoints.registry_tokens import RegistryTokens
+from atoll.checkpoints.settings import RegistrySettings
+from atoll.kit.home import Home
+from atoll.kit.names import directory_name
+from atoll.oci.registry import RegistryStore
+from atoll.oci.registry_settings import AccessToken, Reference, Registry, TokenSource
+
+
+class Issued(Protocol):
+    """A registry token, and when it ends in seconds since 1970."""
+
+    @property
+    def value(self) -> str:
+        """The token itself."""
+        ...
+
+    @property
+    def expires(self) -> float:
+        """When it ends."""
+        ...
+
+
+class Tokens(Protocol):
+    """What issues tokens for one repository; `registry_tokens.RegistryTokens` is it."""
+
+    def issue(
+        self,
+        repository: str,
+        actions: Literal["pull", "pull,push"],
+        *,
+        save: str,
+        pull_from: Sequence[str] = (),
+    ) -> Issued:
+        """A token for `repository`; `save` is whose it is, `pull_from` are read besides."""
+        ...
+
+
+class Targets(Protocol):
+    """Where images go. `repository` is None where they are in a layout of this machine."""
+
+    def repository(self, user: str) -> str | None:
+        """The repository of a user's environments."""
+        ...
+
+    def target(
+        self, repository: str | None, image: str, save: str
+    ) -> LayoutTarget | RegistryTarget:
+        """Where an agent puts the image of `save`, whose container was started from `image`."""
+        ...
+
+    def content(self, repository: str | None) -> AbstractContextManager[oci.Content]:
+        """What lies there, for as long as the context lasts."""
+        ...
+
+
+class LayoutTargets:
+    """One image layout for all users of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def repository(self, user: str) -> str | None:
+        """None: a layout has none."""
+        del user
+        return None
+
+    def target(self, repository: str | None, image: str, save: str) -> LayoutTarget:
+        """The layout."""
+        del repository, image, save
+        return LayoutTarget(path=str(self._path))
+
+    @contextmanager
+    def content(self, repository: str | None) -> Iterator[oci.Content]:
+        """The layout."""
+        del repository
+        yield oci.LayoutStore(self._path)
+
+
+class RegistryTargets:
+    """One repository for each user in a registry. `tokens` is None where it asks for none."""
+
+    def __init__(self, settings: RegistrySettings, tokens: Tokens | None) -> None:
+        self._settings = settings
+        self._tokens = tokens
+
+    def repository(self, user: str) -> str | None:
+        """A repository that no name of a user leads out of, and no other user has."""
+        return f"{self._settings.prefix}/{directory_name(user)}"
+
+    def target(self, repository: str | None, image: str, save: str) -> RegistryTarget:
+        """The repository with a token for it alone, good for minutes."""
+        assert repository is not None  # noqa: S101  # every save has one here
+        token = None
+        if self._tokens is not None:
+            issued = self._tokens.issue(
+                repository, "pull,push", save=save, pull_from=self._read_besides(image)
+            )
+            token = PushToken(value=issued.value, expires=issued.expires)
+        return RegistryTarget(
+            address=self._settings.address,
+            repository=repository,
+            plain_http=self._settings.plain_http,
+            token=token,
+        )
+
+    @contextmanager
+    def content(self, repository: str | None) -> Iterator[oci.Content]:
+        """The repository, to be read."""
+        assert repository is not None  # noqa: S101  # every save has one here
+        registry = Registry(
+            self._settings.address,
+            credentials=self._reader(repository),
+            plain_http=self._settings.plain_http,
+            patience=5.0,  # the agent brings its result again
+        )
+        with RegistryStore(registry, repository) as store:
+            yield store
+
+    def _reader(self, repository: str) -> TokenSource | None:
+        tokens = self._tokens
+        if tokens is None:
+            return None
+
+        def token() -> AccessToken:
+            issued = tokens.issue(repository, "pull", save="service")
+            return AccessToken(issued.value, issued.expires)
+
+        return token
+
+    def _read_besides(self, image: str) -> list[str]:
+        """The repository of the container's image, where that is in this registry."""
+        try:
+            reference = Reference.parse(image)
+        except oci.InvalidImageError:
+            return []
+        return [reference.repository] if reference.registry == self._settings.address else []
+
+
+def targets(home: Home, settings: RegistrySettings) -> Targets:
+    """What the settings ask for."""
+    if not settings.address:
+        return LayoutTargets(home.images)
+    if not settings.issuer:
+        return RegistryTargets(settings, None)
+    tokens = RegistryTokens(
+        home, issuer=settings.issuer, service=settings.service, lifetime_s=settings.token_s
+    )
+    return RegistryTargets(settings, tokens)

@@ -1,0 +1,112 @@
+"""Rows as they cross the wire."""
+
+from __future__ import annotations
+
+from atoll.checkpoints.directory import EnvironmentDirectory
+from atoll.checkpoints.models import (
+    Changes,
+    Checkpoint,
+    CheckpointId,
+    CheckpointStatus,
+    Digest,
+    LeftOut,
+    Preparation,
+    Progress,
+    Server,
+    ServerStatus,
+    ServerTarget,
+    Trigger,
+)
+from atoll.checkpoints.node_queue import Turn
+from atoll.checkpoints.store import CheckpointRow, ServerRow
+
+MARK = "ATOLL_SERVER_START"
+"""The environment variable that marks every process of one start."""
+
+
+def server_view(row: ServerRow, turn: Turn | None = None) -> Server:
+    """A server; `turn` is why its save waits for an agent, where it does."""
+    return Server(
+        user=row.user,
+        name=row.name,
+        target=ServerTarget(row.target),
+        status=ServerStatus(row.status),
+        version=row.version,
+        reason=row.reason,
+        message=turn.message if turn is not None and row.reason is None else row.message,
+        progress=Progress(done=row.done, total=row.total),
+        environment=_digest(row.environment),
+        continues_from=_digest(row.continues_from),
+        base_name=row.base_name,
+        saved_at=row.saved_at,
+        unsaved=Changes.model_validate(row.unsaved) if row.unsaved is not None else None,
+    )
+
+
+def fresh_server(user: str, name: str, base_name: str) -> Server:
+    """A server of which nothing is kept yet."""
+    return Server(
+        user=user,
+        name=name,
+        target=ServerTarget.SAVED,
+        status=ServerStatus.FRESH,
+        version=0,
+        base_name=base_name,
+    )
+
+
+def checkpoint_view(
+    row: CheckpointRow, current: str | None, turn: Turn | None = None
+) -> Checkpoint:
+    """A checkpoint; `current` is the id of its server's, `turn` why it waits for an agent if it does."""
+    told = turn if row.reason is None else None  # what went wrong before says more
+    return Checkpoint(
+        id=CheckpointId(row.id),
+        user=row.user,
+        server=row.server,
+        trigger=Trigger(row.trigger),
+        note=row.note,
+        pinned=row.pinned,
+        status=CheckpointStatus(row.status),
+        reason=told.reason if told is not None else row.reason,
+        message=told.message if told is not None else row.message,
+        progress=Progress(done=row.done, total=row.total),
+        digest=_digest(row.digest),
+        parent=_digest(row.parent),
+        base=_digest(row.base),
+        base_name=row.base_name,
+        current=row.id == current,
+        layer_size=row.layer_size,
+        size=row.size,
+        changes=Changes.model_validate(row.changes) if row.changes is not None else None,
+        left_out=[LeftOut.model_validate(item) for item in row.left_out],
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def preparation_view(row: ServerRow, directory: EnvironmentDirectory) -> Preparation:
+    """How a server's start stands."""
+    start_id = row.start_id or ""
+    running = row.status in (ServerStatus.PREPARED, ServerStatus.RUNNING)
+    ready = running and bool(start_id) and row.running_id == start_id
+    if row.contained:
+        path, variables = "", {MARK: start_id}
+    else:
+        path, variables = str(directory.env), {**directory.variables(), MARK: start_id}
+    return Preparation(
+        start_id=start_id,
+        ready=ready,
+        version=row.version,
+        message=row.message or "",
+        progress=Progress(done=row.done, total=row.total),
+        path=path if ready else "",
+        variables=variables if ready else {},
+        environment=_digest(row.environment),
+        fallback=row.fallback,
+        contained=row.contained,
+    )
+
+
+def _digest(text: str | None) -> Digest | None:
+    return Digest(text) if text is not None else None

@@ -1,0 +1,144 @@
+"""The page on which a server is started: which environment, and which profile. Needs no JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from atoll.checkpoints import client
+from atoll.checkpoints.models import (
+    BASE,
+    LAST,
+    Changes,
+    Checkpoint,
+    CheckpointStatus,
+    Server,
+    ServerStatus,
+)
+from atoll.hub.templates import template
+from atoll.kit import words
+from atoll.kit.errors import AtollError
+
+_OFFERED: Final = 20  # earlier environments on the page; the panel in the lab lists all of them
+_NAMED: Final = 3  # packages that are named; the others are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An environment that a server can be started with, in words."""
+
+    value: str
+    title: str
+    detail: str
+
+
+async def form(spawner: Any) -> str:
+    """The form's inside, for JupyterHub's spawn page."""
+    groups = [group.name for group in spawner.user.groups]
+    last = spawner.orm_spawner.user_options or {}
+    context = {
+        "profiles": spawner.profiles.to(groups),
+        "profile": last.get("profile"),
+        "notice": "",
+        "first": Choice(LAST, "Continue where you stopped", ""),
+        "earlier": [],
+    }
+    try:
+        server = await spawner.service.send(client.server(spawner.user.name, spawner.name))
+        page = await spawner.service.send(
+            client.checkpoints(user=spawner.user.name, limit=_OFFERED)
+        )
+        context |= choices(server, page.items, datetime.now(UTC))
+    except AtollError as error:
+        spawner.log.warning("The spawn page is shown without saved environments: %s", error)
+        context["notice"] = (
+            "What you saved cannot be listed right now; it is safe, and you can start all the same."
+        )
+    return template("environment_choice.html").render(context)
+
+
+def from_form(data: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The server's options from the submitted form; they are checked when it starts."""
+    return {
+        name: values[0]
+        for name in ("environment", "profile")
+        if (values := data.get(name)) and values[0]
+    }
+
+
+def accept(_spawner: Any, _options: Mapping[str, object]) -> None:
+    """Nothing to set on the spawner: a start reads and checks the options itself."""
+
+
+def choices(server: Server, checkpoints: Sequence[Checkpoint], now: datetime) -> dict[str, Any]:
+    """What the page offers: how to go on, earlier environments, and what is happening now."""
+    ready = [one for one in checkpoints if one.status == CheckpointStatus.READY and one.digest]
+    by_digest = {one.digest: one for one in reversed(ready)}
+    target = server.continues_from or server.environment
+    known = by_digest.get(target) if target else None
+    first: Choice | None = None
+    if known is not None:
+        title = "Go back, as you chose" if server.continues_from else "Continue where you stopped"
+        first = Choice(LAST, title, describe(known, now))
+    elif server.status != ServerStatus.FRESH:
+        first = Choice(LAST, "Continue where you stopped", f"nothing added to {server.base_name}")
+    offered = [one for one in by_digest.values() if one is not known]
+    offered.sort(key=lambda one: one.created_at, reverse=True)
+    return {
+        "notice": _notice(server),
+        "first": first,
+        "fresh": Choice(BASE, "Start fresh", server.base_name),
+        "earlier": [Choice(str(one.digest), _title(one, now), _contents(one)) for one in offered],
+    }
+
+
+def describe(checkpoint: Checkpoint, now: datetime) -> str:
+    """Such as `yesterday 18:42 UTC · + 14 packages: polars 2.1.0, xgboost 3.2.0 … · 312 MB`."""
+    return " · ".join(filter(None, (when(checkpoint.created_at, now), _contents(checkpoint))))
+
+
+def _contents(checkpoint: Checkpoint) -> str:
+    """The same without the moment."""
+    parts = []
+    if checkpoint.note:
+        parts.append(f"“{checkpoint.note}”")
+    if checkpoint.changes is not None and checkpoint.changes.packages:
+        parts.append(_packages(checkpoint.changes))
+    if checkpoint.size:
+        parts.append(words.size(checkpoint.size))
+    return " · ".join(parts)
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """A moment as people say it, in UTC since the hub does not know the reader's zone."""
+    moment, now = moment.astimezone(UTC), now.astimezone(UTC)
+    clock = f"{moment:%H:%M} UTC"
+    days = (now.date() - moment.date()).days
+    if days == 0:
+        return f"today {clock}"
+    if days == 1:
+        return f"yesterday {clock}"
+    year = "" if moment.year == now.year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year}, {clock}"
+
+
+def _title(checkpoint: Checkpoint, now: datetime) -> str:
+    server = f", server {checkpoint.server}" if checkpoint.server else ""
+    return f"{when(checkpoint.created_at, now)}{server}"
+
+
+def _packages(changes: Changes) -> str:
+    added = [one for one in changes.packages if one.after is not None]
+    named = ", ".join(f"{one.name} {one.after}" for one in added[:_NAMED])
+    more = " …" if len(added) > _NAMED else ""
+    removed = len(changes.packages) - len(added)
+    text = f"+ {len(added)} package{'s' * (len(added) != 1)}: {named}{more}" if added else ""
+    return " ".join(filter(None, (text, f"− {removed}" if removed else "")))
+
+
+def _notice(server: Server) -> str:
+    if server.status in (ServerStatus.UNSAVED, ServerStatus.SAVING):
+        return server.message or "Your last stop is being saved; a start waits for it."
+    return ""

@@ -1,0 +1,20 @@
+"""A start that is refused, in words that the hub's pages show."""
+
+from __future__ import annotations
+
+from jupyterhub.spawner import SpawnException
+
+from atoll.kit.errors import AtollError
+
+
+class StartRefused(SpawnException):  # type: ignore[misc]  # JupyterHub has no types
+    """A server cannot be started, and no part of the hub is at fault."""
+
+    def __init__(self, message: str, *, reason: str, status: int) -> None:
+        super().__init__(message, reason=reason, status_code=status)
+        self.jupyterhub_message = message  # the pages that are shown afterwards look here alone
+
+    @classmethod
+    def of(cls, error: AtollError) -> StartRefused:
+        """The refusal that an error of the platform leads to."""
+        return cls(str(error), reason=error.code, status=error.status)

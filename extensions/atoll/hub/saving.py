@@ -1,0 +1,175 @@
+"""The part that all spawners share: a start is prepared by the service, a stop is told to it.
+
+Stopping never saves and never waits for a save: it tells the service, which finds out by itself
+where it cannot be told, and ends the server. Starting waits until the environment is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Any, Final, TypeVar
+
+from traitlets import Instance, Unicode
+from traitlets.config import Configurable
+
+from atoll.checkpoints import client
+from atoll.checkpoints.models import LAST, Preparation, StartRequest
+from atoll.hub.profiles import Offers
+from atoll.hub.progress import Progress, Told
+from atoll.hub.refusal import StartRefused
+from atoll.kit.errors import AtollError, UnavailableError
+from atoll.kit.http import AsyncConnection, Call
+
+T = TypeVar("T")
+
+PREPARED_PERCENT: Final = 50  # of a start; the rest is the server itself
+_POLL_S: Final = 20.0  # how long the service may hold a question; below proxies' time-outs
+_AWAY_S: Final = 120.0  # a service that is away longer refuses the start; restarts take seconds
+_RETRY_S: Final = 0.3
+_ENDED_S: Final = 3.0  # telling of an end; the service finds out by itself anyway
+
+
+@cache
+def connection(url: str, token: str) -> AsyncConnection:
+    """The hub's one connection to the service."""
+    return AsyncConnection(f"{url}api/v1/", token, direct=True)
+
+
+class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types here
+    """Goes before the class that carries servers out: `class X(SavingMixin, ThatSpawner)`.
+
+    That class finds in `self.preparation` where the server runs and with which variables.
+    """
+
+    service_url = Unicode(config=True, help="The service, reached directly.")
+    service_token = Unicode(config=True, help="The hub's own token for it.")
+    profiles = Instance(Offers, config=True, help="What the operator offers.")
+
+    preparation: Preparation | None = None
+    _start_id: str | None = None  # of the start that was asked for last
+    profile_variables: dict[str, str] = {}  # noqa: RUF012  # replaced, never changed
+    _progress: Progress | None = None
+
+    @property
+    def service(self) -> AsyncConnection:
+        """The connection to the service."""
+        return connection(self.service_url, self.service_token)
+
+    async def start(self) -> Any:
+        """Prepare, start, and tell the service: what the class behind this one returns."""
+        progress = self._progress = Progress()
+        self._start_id = None
+        try:
+            self.preparation = await self._prepared(self._chosen())
+            if self.preparation.fallback:
+                progress.tell(PREPARED_PERCENT, self.preparation.fallback)
+            address = await super().start()
+            started = client.started(self.user.name, self.name, self.preparation.start_id)
+            await self._send(started)
+        except BaseException as error:
+            await self._abandon()
+            if isinstance(error, AtollError):
+                raise StartRefused.of(error) from error
+            raise
+        finally:
+            progress.end()
+        return address
+
+    async def stop(self, now: bool = False) -> None:
+        """Tell the service that the server ends, and end it; waits for no save and never raises."""
+        await asyncio.gather(self._tell_ended(), super().stop(now))
+
+    async def progress(self) -> AsyncIterator[Told]:
+        """What happens, for the page that is shown meanwhile."""
+        if self._progress is not None:
+            async for told in self._progress.follow():
+                yield told
+
+    def get_state(self) -> dict[str, Any]:
+        """What a restarted hub needs to say which start it ends."""
+        state: dict[str, Any] = super().get_state()
+        if self._start_id is not None:
+            state["start_id"] = self._start_id
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take what a hub before this one kept."""
+        super().load_state(state)
+        self._start_id = state.get("start_id")
+
+    def clear_state(self) -> None:
+        """Forget the start."""
+        super().clear_state()
+        self._start_id = None
+
+    def tell(self, percent: int, message: str) -> None:
+        """Tell those who watch the start what happens now."""
+        if self._progress is not None:
+            self._progress.tell(percent, message)
+
+    def _chosen(self) -> StartRequest:
+        """The environment and the profile that were asked for; raises StartRefused."""
+        asked = self.user_options or {}
+        environment = str(asked.get("environment") or LAST)
+        groups = [group.name for group in self.user.groups]
+        try:
+            name, profile = self.profiles.chosen(str(asked.get("profile") or ""), groups)
+            request = StartRequest(environment=environment, profile=name)
+        except AtollError as error:
+            raise StartRefused.of(error) from error
+        except ValueError as error:
+            raise StartRefused(
+                f"{environment[:80]!r} is no environment: say `last`, `base`, or a digest.",
+                reason="invalid",
+                status=422,
+            ) from error
+        self.cpu_limit, self.mem_limit = profile.cpu, profile.memory
+        self.profile_variables = profile.of_server()
+        return request
+
+    async def _prepared(self, request: StartRequest) -> Preparation:
+        """The prepared environment; meanwhile what happens is told. There is no time limit."""
+        user, name = self.user.name, self.name
+        self.tell(2, "asking for your environment")
+        preparation = await self._send(client.start(user, name, request))
+        self._start_id = preparation.start_id
+        while not preparation.ready:
+            self.tell(_percent(preparation), preparation.message or "preparing your environment")
+            question = client.preparation(user, name, version=preparation.version, wait_s=_POLL_S)
+            preparation = await self._send(question)
+        return preparation
+
+    async def _send(self, call: Call[T]) -> T:
+        """Send a call; a service that is being restarted is waited for."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _AWAY_S
+        while True:
+            try:
+                return await self.service.send(call)
+            except UnavailableError as error:
+                if clock() > deadline:
+                    raise
+                self.log.warning("The service does not answer, trying again: %s", error)
+                self.tell(2, "waiting for the platform's service to answer")
+            await asyncio.sleep(_RETRY_S)
+
+    async def _abandon(self) -> None:
+        """A start failed or was given up: leave nothing running, and let the service know."""
+        await asyncio.gather(self._tell_ended(), super().stop(True))
+
+    async def _tell_ended(self) -> None:
+        try:
+            async with asyncio.timeout(_ENDED_S):
+                await self.service.send(client.ended(self.user.name, self.name, self._start_id))
+        except (AtollError, TimeoutError) as error:
+            self.log.warning("The service will find out by itself that a server ended: %s", error)
+
+
+def _percent(preparation: Preparation) -> int:
+    """How far a preparation is, as a share of the whole start."""
+    progress = preparation.progress
+    if not progress.total:
+        return 5
+    return 5 + (PREPARED_PERCENT - 5) * min(progress.done, progress.total) // progress.total

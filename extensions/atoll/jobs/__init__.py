@@ -1,0 +1,1 @@
+"""Jobs: one run of a notebook each, owned by the platform."""

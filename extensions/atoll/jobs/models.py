@@ -1,0 +1,151 @@
+"""What the jobs capability says on the wire: jobs, what is asked for, and queues."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, NewType
+
+from pydantic import BaseModel, Field, JsonValue
+
+JobId = NewType("JobId", str)
+
+Notebook = dict[str, JsonValue]
+"""A notebook document (nbformat 4), as JSON."""
+
+
+class JobTarget(StrEnum):
+    """What is wanted of a job."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+class JobStatus(StrEnum):
+    """The states of a job, in order; the last three are final."""
+
+    QUEUED = "queued"
+    ADMITTED = "admitted"
+    STARTING = "starting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
+
+
+class JobRequest(BaseModel):
+    """Run a notebook as a job."""
+
+    name: Annotated[str, Field(max_length=200)] = ""  # the notebook's file name, for people
+    notebook: Notebook
+    folder: Annotated[
+        str,
+        Field(
+            max_length=1000,
+            description="where the notebook lies, relative to the user's home: the job starts there,"
+            " in the home itself where there is no such folder",
+        ),
+    ] = ""
+    parameters: dict[str, JsonValue] = {}
+    environment: Annotated[
+        str,
+        Field(
+            pattern=r"^(server|last|base|sha256:[0-9a-f]{64})$",
+            description="`server`: saved on the spot where a server runs, else its last checkpoint;"
+            " `last`: its last checkpoint; `base`; or a digest",
+        ),
+    ] = "server"
+    server: str | None = None  # whose environment; the calling server's, else the default server's
+    queue: str = "default"
+    timeout_s: Annotated[int, Field(ge=1, le=30 * 86400)] | None = (
+        None  # time limit; None: settings
+    )
+
+
+class Step(BaseModel):
+    """How far a running job is: cell `cell` (from 1) of `cells`, code cells only."""
+
+    cell: int = 0
+    cells: int = 0
+
+
+class Failure(BaseModel):
+    """Why a job failed, where a cell did: the cell's number and the exception."""
+
+    cell: int | None = None
+    name: str = ""  # the exception's class, such as KeyError
+    value: str = ""
+
+
+class Job(BaseModel):
+    """One run of a notebook."""
+
+    id: JobId
+    name: str
+    folder: str = ""  # relative to the user's home; where it starts
+    user: str
+    server: str | None = None  # whose environment it runs in, where a server's
+    parameters: dict[str, JsonValue] = {}
+    environment: str | None = None  # the digest, once known
+    environment_choice: str = "server"
+    queue: str = "default"
+    target: JobTarget
+    status: JobStatus
+    reason: str | None = None  # machine-readable, while it waits and where it failed
+    message: str | None = None  # the same for people
+    position: int | None = None  # in the queue, from 1, while queued
+    step: Step = Step()
+    failure: Failure | None = None
+    timeout_s: int
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    datasets: list[str] = []  # ids of the datasets it read
+
+
+class LogChunk(BaseModel):
+    """A piece of a job's log; ask again from `next_offset` (bytes) until `complete`."""
+
+    text: str
+    next_offset: int
+    complete: bool
+
+
+class Parameter(BaseModel):
+    """A parameter found in a notebook's cell tagged `parameters`."""
+
+    name: str
+    default: JsonValue = None
+    source: str  # the default as Python source
+    type: str  # int, float, str, bool, list, dict, None or other
+    help: str = ""
+
+
+class Inspection(BaseModel):
+    """What a notebook's run form is made from."""
+
+    parameters: list[Parameter] = []
+    kernel: str = ""
+    code_cells: int = 0
+    last_values: dict[str, JsonValue] = {}  # of the caller's last job of that name
+
+
+class InspectRequest(BaseModel):
+    """Inspect a notebook before it is submitted."""
+
+    name: str = ""
+    notebook: Notebook
+
+
+class Queue(BaseModel):
+    """An ordered line: how many may run at once, how many do, how many wait."""
+
+    name: str
+    places: int
+    running: int
+    queued: int

@@ -1,0 +1,259 @@
+"""The loop that moves jobs from status to status: the runner is told the target, and watched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from atoll.jobs import queue, store
+from atoll.jobs.ground import Ground, holder
+from atoll.jobs.models import JobStatus, JobTarget
+from atoll.jobs.runners import Outcome, Phase, Seen, Work
+from atoll.jobs.store import JobRow, OvertakenError, change_job
+from atoll.jobs.tokens import hash_of, token_of
+from atoll.kit.errors import AtollError, ConflictError
+
+_AT_ONCE_S: Final = 0.0
+_START_LOOK_S: Final = 0.05  # a process that comes up is looked at often, for a short time
+_END_LOOK_S: Final = 0.2
+_ENSURE_S: Final = 0.3  # an environment that is being saved
+_PRUNED_AT_ONCE: Final = 100
+_LIMIT_SLACK_S: Final = 10.0  # the process keeps its limit itself; this is for one that cannot
+
+
+class JobReconciler:
+    """Moves jobs on. Keys are their ids."""
+
+    name = "job"
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._swept = False
+
+    async def pending(self) -> Iterable[str]:
+        """Jobs that are not final, oldest first."""
+        return await asyncio.to_thread(self._pending)
+
+    async def reconcile(self, key: str) -> float | None:
+        """Move the job on as far as it goes now."""
+        return await asyncio.to_thread(self._steps, key)
+
+    def _pending(self) -> list[str]:
+        if not self._swept:
+            self._sweep()
+            self._swept = True
+        self._prune()
+        with self._ground.database.read() as session:
+            return store.unfinished(session)
+
+    def _steps(self, key: str) -> float | None:
+        again_s: float | None = _AT_ONCE_S
+        while again_s == _AT_ONCE_S:
+            with self._ground.database.read() as session:
+                row = session.get(JobRow, key)
+            if row is None:
+                return None
+            try:
+                again_s = self._step(row)
+            except OvertakenError:
+                again_s = _AT_ONCE_S  # look at it anew
+            except AtollError as error:
+                self._tell(row, error)
+                raise
+        return again_s
+
+    def _step(self, row: JobRow) -> float | None:
+        stopped = row.target == JobTarget.STOPPED
+        match JobStatus(row.status):
+            case JobStatus.QUEUED | JobStatus.ADMITTED if stopped:
+                return self._finish(row, Outcome(JobStatus.STOPPED, "stopped", "It never began."))
+            case JobStatus.QUEUED:
+                return self._wait(row)
+            case JobStatus.ADMITTED:
+                return self._begin(row)
+            case JobStatus.STARTING | JobStatus.RUNNING:
+                return self._stop(row) if stopped else self._follow(row)
+            case _:
+                return None
+
+    def _wait(self, row: JobRow) -> float | None:
+        """In the line: find its environment, then see whether it is its turn."""
+        if row.environment is None:
+            return self._find_environment(row)
+        with self._ground.database.write() as session:
+            version = store.queue_version(session, row.queue)
+            line = store.line(session, row.queue, self._ground.settings.places)
+            if row.id not in line.positions:
+                return _AT_ONCE_S  # it is not queued any more
+            if not queue.decide(line, row.id).admit:
+                return None  # woken when the line moves
+            store.take_place(session, row.queue, version)
+            change_job(session, row, status=JobStatus.ADMITTED, reason=None, message=None)
+            store.tell_line(session, row.queue)
+        return _AT_ONCE_S
+
+    def _find_environment(self, row: JobRow) -> float | None:
+        environments = self._ground.environments
+        try:
+            found = environments.ensure(row.user, row.server, row.choice, holder(row.id))
+        except ConflictError as error:
+            return self._finish(row, Outcome(JobStatus.FAILED, "environment", str(error)))
+        with self._ground.database.write() as session:
+            if isinstance(found, str):
+                environments.hold(session, found, holder(row.id))
+                change_job(session, row, environment=str(found), reason=None, message=None)
+                return _AT_ONCE_S
+            if (row.reason, row.message) != (found.reason, found.message):
+                change_job(session, row, reason=found.reason, message=found.message)
+        return _ENSURE_S
+
+    def _begin(self, row: JobRow) -> float | None:
+        """It has a place: from now on its token is good, and the runner may run it."""
+        token = token_of(self._ground.token_secret(), row.id)
+        with self._ground.database.write() as session:
+            change_job(
+                session,
+                row,
+                status=JobStatus.STARTING,
+                token_hash=hash_of(token),
+                reason="starting",
+                message="Its environment is being unpacked.",
+            )
+        return _AT_ONCE_S
+
+    def _follow(self, row: JobRow) -> float | None:
+        """Write down what the runner sees."""
+        seen = self._ground.runner.look(row.id)
+        if seen.phase is Phase.ABSENT:
+            self._ground.runner.start(self._work(row))
+            return _START_LOOK_S
+        if seen.phase is Phase.ENDED:
+            if not self._ground.runner.end(row.id):
+                return _END_LOOK_S
+            assert seen.outcome is not None  # noqa: S101  # what has ended has one
+            return self._finish(row, seen.outcome, seen)
+        if self._overdue(row):
+            message = f"It went on beyond its time limit of {row.timeout_s} s and was ended."
+            outcome = Outcome(JobStatus.FAILED, "time_limit", message)
+            return self._finish(row, outcome, seen) if self._end(row) else _END_LOOK_S
+        self._note(row, seen)
+        starting = seen.phase is Phase.STARTING
+        return _START_LOOK_S if starting else self._ground.settings.look_every_s
+
+    def _note(self, row: JobRow, seen: Seen) -> None:
+        running = seen.phase is Phase.RUNNING
+        values: dict[str, object] = {}
+        if running and row.status == JobStatus.STARTING:
+            values = {"status": JobStatus.RUNNING, "reason": None, "message": None}
+        if row.started_at is None and seen.started_at is not None:
+            values["started_at"] = seen.started_at
+            if not running:
+                values["message"] = "Its kernel is coming up."
+        if running and (row.cell, row.cells) != (seen.cell, seen.cells):
+            values |= {"cell": seen.cell, "cells": seen.cells}
+        if values:
+            with self._ground.database.write() as session:
+                change_job(session, row, **values)
+
+    def _stop(self, row: JobRow) -> float | None:
+        """End it; one that came to its own end first keeps that."""
+        seen = self._ground.runner.look(row.id)
+        if not self._end(row):
+            return _END_LOOK_S
+        last = self._ground.runner.look(row.id)
+        outcome = Outcome(JobStatus.STOPPED, "stopped", _stopped_in(last))
+        if seen.phase is Phase.ENDED and seen.outcome is not None and row.started_at is not None:
+            outcome = seen.outcome
+        return self._finish(row, outcome, last)
+
+    def _end(self, row: JobRow) -> bool:
+        return self._ground.runner.end(row.id)
+
+    def _finish(self, row: JobRow, outcome: Outcome, seen: Seen | None = None) -> float | None:
+        """The last word: nothing of the job runs any more, its token and environment are given up."""
+        values: dict[str, object] = {}
+        if seen is not None:
+            values = {"cell": seen.cell, "cells": seen.cells or row.cells}
+            if row.started_at is None:
+                values["started_at"] = seen.started_at
+        failure = outcome.failure
+        with self._ground.database.write() as session:
+            change_job(
+                session,
+                row,
+                status=outcome.status,
+                reason=outcome.reason,
+                message=outcome.message,
+                failure=failure.model_dump() if failure is not None else None,
+                token_hash=None,
+                finished_at=self._ground.clock(),
+                **values,
+            )
+            self._ground.environments.release(session, holder(row.id))
+            store.tell_line(session, row.queue)
+        self._ground.runner.clear(row.id)
+        return None
+
+    def _overdue(self, row: JobRow) -> bool:
+        if row.started_at is None:
+            return False
+        slack = self._ground.settings.grace_s + _LIMIT_SLACK_S
+        return self._ground.clock() > row.started_at + timedelta(seconds=row.timeout_s + slack)
+
+    def _work(self, row: JobRow) -> Work:
+        assert row.environment is not None  # noqa: S101  # admitted with one
+        with self._ground.database.read() as session:
+            document = store.notebook_of(session, row.id)
+        return Work(
+            id=row.id,
+            user=row.user,
+            name=row.name,
+            folder=row.folder,
+            notebook=document,
+            kernel=row.kernel,
+            language=row.language,
+            parameters=row.parameters,
+            environment=row.environment,
+            timeout_s=row.timeout_s,
+            variables={
+                "ATOLL_URL": self._ground.service_url,
+                "ATOLL_TOKEN": token_of(self._ground.token_secret(), row.id),
+            },
+        )
+
+    def _tell(self, row: JobRow, error: AtollError) -> None:
+        """Say why it does not go on; it is tried again."""
+        message = f"{error} It is tried again."
+        with self._ground.database.write() as session:
+            again = session.get(JobRow, row.id)
+            if again is not None and again.status == row.status and again.message != message:
+                change_job(session, again, reason=error.code, message=message)
+
+    def _sweep(self) -> None:
+        """Remove what a service that was killed had no time for."""
+        kept = self._ground.runner.kept()
+        with self._ground.database.read() as session:
+            known = store.existing(session, kept)
+        for id_ in kept:
+            if id_ not in known:
+                self._ground.runner.remove(id_)
+            elif known[id_].final:
+                self._ground.runner.clear(id_)
+
+    def _prune(self) -> None:
+        """Remove jobs that finished longer ago than the operator keeps them."""
+        before = self._ground.clock() - timedelta(days=self._ground.settings.keep_days)
+        with self._ground.database.read() as session:
+            old = store.finished_before(session, before, _PRUNED_AT_ONCE)
+        for row in old:
+            with self._ground.database.write() as session:
+                again = session.get(JobRow, row.id)
+                if again is not None:
+                    store.delete_job(session, again)
+            self._ground.runner.remove(row.id)
+
+
+def _stopped_in(seen: Seen) -> str:
+    return f"It was stopped in cell {seen.cell}." if seen.cell else "It was stopped."

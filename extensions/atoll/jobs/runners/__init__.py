@@ -1,0 +1,96 @@
+"""Runners: what carries jobs out. One protocol; `local` runs them as processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from atoll.jobs.models import Failure, JobStatus
+
+
+class Phase(StrEnum):
+    """What a runner sees of a job."""
+
+    ABSENT = "absent"  # nothing runs, and nothing ever did
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A job as a runner gets it."""
+
+    id: str
+    user: str
+    name: str  # of the notebook, for people
+    folder: str  # where it starts, relative to the user's home
+    notebook: bytes
+    kernel: str
+    language: str
+    parameters: Mapping[str, JsonValue]
+    environment: str  # digest
+    timeout_s: int
+    variables: Mapping[str, str]  # environment variables, the job's token among them
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended; `status` is final."""
+
+    status: JobStatus
+    reason: str | None = None
+    message: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a runner sees of a job: `cell` of `cells`, and the outcome once it ended."""
+
+    phase: Phase
+    cell: int = 0
+    cells: int = 0
+    started_at: datetime | None = None
+    outcome: Outcome | None = None
+
+
+class Runner(Protocol):
+    """Carries jobs out. Everything blocks, and may be called again after any interruption."""
+
+    def start(self, work: Work) -> None:
+        """Begin. However often it is called for a job, the notebook is run once."""
+        ...
+
+    def look(self, id_: str) -> Seen:
+        """How the job stands; also one that another process of the service started."""
+        ...
+
+    def end(self, id_: str) -> bool:
+        """Ask it to end, then insist. True once nothing of it is left and nothing can begin."""
+        ...
+
+    def clear(self, id_: str) -> None:
+        """Remove what only a running job needs; log and output stay."""
+        ...
+
+    def remove(self, id_: str) -> None:
+        """Remove everything of the job."""
+        ...
+
+    def kept(self) -> list[str]:
+        """Ids of jobs of which anything is kept."""
+        ...
+
+    def log(self, id_: str, offset: int, most: int) -> tuple[bytes, int]:
+        """Up to `most` bytes of the log from `offset`, and its size."""
+        ...
+
+    def output(self, id_: str) -> bytes | None:
+        """The output notebook as it is now, None where there is none yet."""
+        ...

@@ -1,0 +1,254 @@
+"""The local runner: each job is a process of this machine that outlives the service.
+
+A process leads its own session and works in the job's directory. Who carries a job out is decided
+there, by one exclusive claim, so that starting again after a crash can never run a notebook twice;
+how it stands is read there, so that a service that comes back finds its jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from atoll.jobs.directory import Claim, JobDirectory, Order
+from atoll.jobs.models import Failure, JobStatus
+from atoll.jobs.runners import Outcome, Phase, Seen, Work
+from atoll.jobs.settings import JobSettings
+from atoll.kit.errors import AtollError, FullError, TooLargeError, UnavailableError
+from atoll.kit.files import read_bounded
+from atoll.kit.home import Home
+from atoll.kit.homes import make_home
+from atoll.kit.names import directory_name, is_id
+from atoll.kit.processes import end_marked, has_mark
+from atoll.kit.variables import passed_on
+from atoll.oci.tree import remove_tree
+
+MARK: Final = "ATOLL_JOB"
+"""The environment variable that marks every process of a job."""
+
+Materialise = Callable[[str, Path], dict[str, str]]
+"""Unpacks the environment of a digest into a directory; the variables to run in it."""
+
+_TRIES: Final = 3  # a process that ends before it takes the job is started again so often
+_END_GRACE_S: Final = 1.0  # for what a job leaves behind
+
+
+_NEVER_STARTED: Final = Outcome(
+    JobStatus.FAILED,
+    "start_failed",
+    "The job's process could not be started; the log may say why.",
+)
+
+
+class _Result(BaseModel):
+    """What a job's process says at its end."""
+
+    status: JobStatus
+    reason: str | None = None
+    message: str | None = None
+    failure: Failure | None = None
+    step: tuple[int, int] = (0, 0)
+
+
+class LocalRunner:
+    """Runs jobs as processes of this machine."""
+
+    def __init__(self, home: Home, materialise: Materialise, settings: JobSettings) -> None:
+        self._home = home
+        self._materialise = materialise
+        self._settings = settings
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._tries: dict[str, int] = {}
+        self._asked: dict[str, float] = {}
+
+    def start(self, work: Work) -> None:
+        """Begin. Raises FullError, UnavailableError where that is not possible now."""
+        place = self._place(work.id)
+        child = self._children.get(work.id)
+        if place.claimed() is not None or (child is not None and child.poll() is None):
+            return
+        if self._tries.get(work.id, 0) >= _TRIES:
+            place.give_up()
+            return
+        try:
+            user_home = self._home.homes / directory_name(work.user)
+            make_home(user_home)
+            place.prepare(self._order(work, user_home), work.notebook)
+            variables = self._materialise(work.environment, place.environment)
+            self._spawn(work, place, {**variables, "HOME": str(user_home)})
+        except OSError as error:
+            raise _not_now(error) from error
+
+    def look(self, id_: str) -> Seen:
+        """How the job stands, by what its directory says."""
+        place = self._place(id_)
+        claimed = place.claimed()
+        if claimed is None:
+            child = self._children.get(id_)
+            absent = child is None or child.poll() is not None
+            return Seen(Phase.ABSENT if absent else Phase.STARTING)
+        began = datetime.fromtimestamp(claimed.at, UTC) if claimed.pid else None
+        alive = self._alive(id_, claimed)
+        cell, cells = progress = place.progress() or (0, 0)
+        if (said := place.result()) is not None:
+            outcome, (cell, cells) = _outcome(said, progress)
+            return Seen(Phase.ENDED, cell, cells, began, outcome)
+        if alive:
+            running = place.progress() is not None
+            return Seen(Phase.RUNNING if running else Phase.STARTING, cell, cells, began)
+        lost = _lost(cell) if claimed.pid else _NEVER_STARTED
+        return Seen(Phase.ENDED, cell, cells, began, lost)
+
+    def end(self, id_: str) -> bool:
+        """Ask the process to end, and after the grace time end all that carries the job's mark."""
+        place = self._place(id_)
+        claimed = None if place.give_up() else place.claimed()
+        if claimed is not None and place.result() is None and self._alive(id_, claimed):
+            if id_ not in self._asked:
+                self._asked[id_] = time.monotonic()
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(claimed.pid, signal.SIGTERM)
+            if time.monotonic() - self._asked[id_] < self._settings.grace_s:
+                return False
+        if not end_marked(MARK, id_, grace_s=_END_GRACE_S):
+            return False
+        for known in (self._asked, self._tries, self._children):
+            known.pop(id_, None)
+        return True
+
+    def clear(self, id_: str) -> None:
+        """Remove the environment: it can be had again by its digest."""
+        place = self._place(id_)
+        for folder in (place.environment, place.runtime):
+            if folder.is_dir() and not folder.is_symlink():
+                remove_tree(folder)
+
+    def remove(self, id_: str) -> None:
+        """Remove the job's directory."""
+        place = self._place(id_)
+        if place.path.is_dir():
+            remove_tree(place.path)
+
+    def kept(self) -> list[str]:
+        """Ids of jobs that have a directory."""
+        return [path.name for path in self._home.jobs.iterdir() if is_id(path.name)]
+
+    def log(self, id_: str, offset: int, most: int) -> tuple[bytes, int]:
+        """A piece of the log."""
+        return read_bounded(self._place(id_).log, offset, most) or (b"", 0)
+
+    def output(self, id_: str) -> bytes | None:
+        """The output notebook; raises TooLargeError where the job made it what no job keeps."""
+        most = 2 * (self._settings.most_notebook + self._settings.most_output)
+        content, size = read_bounded(self._place(id_).output, 0, most) or (None, 0)
+        if size > most:
+            raise TooLargeError(
+                f"The output notebook has {size / 1e6:.1f} MB; {most / 1e6:.1f} MB are given out.",
+                hint="Have the notebook save what is large as a file of its own.",
+            )
+        return content
+
+    def _place(self, id_: str) -> JobDirectory:
+        assert is_id(id_), id_  # noqa: S101  # ids come from the database alone
+        return JobDirectory(self._home.jobs / id_)
+
+    def _order(self, work: Work, user_home: Path) -> Order:
+        return Order(
+            name=work.name,
+            kernel=work.kernel,
+            language=work.language,
+            parameters=dict(work.parameters),
+            timeout_s=work.timeout_s,
+            grace_s=self._settings.grace_s,
+            start_within_s=self._settings.start_within_s,
+            cwd=str(_start_folder(work.folder, user_home)),
+            most_log=self._settings.most_log,
+            most_output=self._settings.most_output,
+        )
+
+    def _spawn(self, work: Work, place: JobDirectory, variables: dict[str, str]) -> None:
+        log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        try:
+            child = subprocess.Popen(
+                # -P, -s: nothing of the user's is imported into the platform's Python
+                [sys.executable, "-P", "-s", "-m", "atoll.jobs.execute", str(place.path)],
+                env={
+                    **passed_on(),
+                    **variables,
+                    **work.variables,
+                    MARK: work.id,
+                    "JUPYTER_RUNTIME_DIR": str(place.runtime),
+                },
+                cwd=place.path,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+        # Somebody has to wait for it, or it stays a zombie.
+        threading.Thread(target=child.wait, name=f"wait-{work.id}", daemon=True).start()
+        self._children[work.id] = child
+        self._tries[work.id] = self._tries.get(work.id, 0) + 1
+
+    def _alive(self, id_: str, claim: Claim) -> bool:
+        """Whether the job's process lives: the one of this number that carries the job's mark."""
+        return claim.pid > 0 and has_mark(claim.pid, MARK, id_)
+
+
+def _not_now(error: OSError) -> AtollError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FullError(
+            "The disk of the platform is full, so the job cannot begin.",
+            hint="An administrator has to free space; jobs and checkpoints you delete free some.",
+        )
+    return UnavailableError(
+        f"The job cannot be set up ({error.strerror or error}).",
+        hint="If it stays so, tell an administrator.",
+    )
+
+
+def _start_folder(wanted: str, user_home: Path) -> Path:
+    """The notebook's folder in the user's home, so that relative paths lead where they do in the
+    lab; the home itself where there is no such folder."""
+    try:
+        folder = (user_home / wanted).resolve()
+        inside = folder.is_relative_to(user_home.resolve()) and folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # a name that no folder can have
+        return user_home
+    return folder if inside else user_home
+
+
+def _outcome(said: dict[str, object], progress: tuple[int, int]) -> tuple[Outcome, tuple[int, int]]:
+    try:
+        result = _Result.model_validate(said)
+    except ValidationError:
+        result = None
+    if result is None or not result.status.final:
+        return _lost(progress[0]), progress
+    outcome = Outcome(result.status, result.reason, result.message, result.failure)
+    return outcome, result.step
+
+
+def _lost(cell: int) -> Outcome:
+    where = f" in cell {cell}" if cell else ""
+    return Outcome(
+        JobStatus.FAILED,
+        "lost",
+        f"The job's process vanished{where} without a word: it was killed, or the machine went"
+        " down. It is not run again by itself; what it printed and computed until then is kept.",
+        Failure(cell=cell or None),
+    )

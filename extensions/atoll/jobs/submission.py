@@ -1,0 +1,196 @@
+"""A job request made from what people give: a notebook's path, Python values, `name=value` options."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from atoll.jobs.models import JobRequest, JobStatus
+from atoll.kit.errors import InvalidError
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+_WORDS: Final = {"True": True, "False": False, "null": None, "None": None}
+"""papermill's spellings, and Python's own for nothing."""
+
+
+def request(
+    notebook: str | PathLike[str] | Mapping[str, JsonValue],
+    parameters: Mapping[str, object],
+    *,
+    environment: str = "server",
+    server: str | None = None,
+    queue: str = "default",
+    timeout_s: float | None = None,
+    name: str | None = None,
+) -> JobRequest:
+    """What is sent to submit a job; raises InvalidError where it cannot be.
+
+    What is None stays unset, for the platform knows it better: the calling server, the time limit.
+    """
+    title, document = (
+        ("notebook.ipynb", dict(notebook))
+        if isinstance(notebook, Mapping)
+        else notebook_of(notebook)
+    )
+    values: dict[str, object] = {
+        "name": title if name is None else name,
+        "folder": None if isinstance(notebook, Mapping) else folder_of(notebook),
+        "notebook": _without_outputs(document),
+        "parameters": as_json(parameters),
+        "environment": environment,
+        "queue": queue,
+        "server": server,
+        "timeout_s": None if timeout_s is None else max(1, round(timeout_s)),
+    }
+    try:
+        return JobRequest.model_validate(
+            {name: value for name, value in values.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["loc"] == ("environment",):
+            raise InvalidError(
+                f"{environment[:80]!r} is no environment.",
+                hint="Say server, last, base or a checkpoint's digest (sha256:…).",
+            ) from error
+        raise InvalidError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+
+def _without_outputs(document: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The notebook without what its cells gave here: a job makes its own, and they can be large."""
+    cells = document.get("cells")
+    return (
+        {**document, "cells": [_bare(cell) for cell in cells]}
+        if isinstance(cells, list)
+        else {**document}
+    )
+
+
+def _bare(cell: JsonValue) -> JsonValue:
+    if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+        return cell
+    return {**cell, "outputs": [], "execution_count": None}
+
+
+def status(text: str) -> JobStatus:
+    """The status of this name; raises InvalidError, which lists them."""
+    try:
+        return JobStatus(text)
+    except ValueError:
+        raise InvalidError(
+            f"{text!r} is no status of a job.", hint=f"It is one of {', '.join(JobStatus)}."
+        ) from None
+
+
+def as_json(parameters: Mapping[str, object]) -> dict[str, JsonValue]:
+    """The parameters as JSON: dates become text, NumPy's numbers plain ones.
+
+    Raises InvalidError naming a value that a notebook cannot be given.
+    """
+    return {str(name): _plain(value, str(name)) for name, value in parameters.items()}
+
+
+def _plain(value: object, name: str) -> JsonValue:
+    plain = getattr(value, "tolist", None)  # NumPy's scalars and arrays, pandas' indexes
+    if callable(plain):
+        value = plain()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, date):  # and its kind, datetime
+        return value.isoformat()
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{name}[{key!r}]") for key, item in value.items()}
+    return [_plain(item, f"{name}[{index}]") for index, item in enumerate(_items(value, name))]
+
+
+def _items(value: object, name: str) -> list[object] | tuple[object, ...]:
+    if isinstance(value, list | tuple):
+        return value
+    what = str(value) if isinstance(value, float) else f"of the type {type(value).__name__}"
+    raise InvalidError(
+        f"The parameter {name} is {what}, which a job cannot be given.",
+        hint="Use numbers, text, booleans, lists and dictionaries; save a table and pass its path.",
+    )
+
+
+def typed(text: str) -> JsonValue:
+    """A value from a command line, typed as papermill does: True, False, null, int, float, else text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else text
+    return text
+
+
+def assignments(options: list[str], *, raw: bool = False) -> dict[str, JsonValue]:
+    """`name=value` options as parameters; with `raw` every value stays text."""
+    found: dict[str, JsonValue] = {}
+    for option in options:
+        name, separator, value = option.partition("=")
+        if not separator or not name.isidentifier():
+            raise InvalidError(
+                f"{option!r} is no parameter.", hint="Write name=value, such as -p year=2013."
+            )
+        found[name] = value if raw else typed(value)
+    return found
+
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> float:
+    """A length of time such as `90`, `90s`, `30m`, `2h` or `1d`, in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if found is None:
+        raise InvalidError(f"{text!r} is no length of time.", hint="Write 90s, 30m, 2h or 1d.")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def notebook_of(path: str | PathLike[str]) -> tuple[str, dict[str, JsonValue]]:
+    """A notebook file's name and document; raises InvalidError where it is none."""
+    source = Path(path)
+    try:
+        found = json.loads(source.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InvalidError(f"There is no file {fspath(path)!r}.") from None
+    except OSError as error:
+        raise InvalidError(f"{fspath(path)!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InvalidError(
+            f"{fspath(path)!r} is no notebook: {error}.", hint="Give the path of an .ipynb file."
+        ) from error
+    if not isinstance(found, dict) or "cells" not in found:
+        raise InvalidError(
+            f"{fspath(path)!r} is no notebook: it has no cells.",
+            hint="Give the path of an .ipynb file (nbformat 4).",
+        )
+    return source.name, found
+
+
+def folder_of(path: str | PathLike[str]) -> str | None:
+    """The notebook's folder relative to the home, where this runs in a server of the platform."""
+    if "JUPYTERHUB_USER" not in os.environ:
+        return None  # a home of another machine
+    folder = Path(path).absolute().parent
+    home = Path.home()
+    return folder.relative_to(home).as_posix() if folder.is_relative_to(home) else None

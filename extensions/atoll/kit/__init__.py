@@ -1,0 +1,1 @@
+"""What every process shares and what knows no capability: errors, settings, database, web, loops, events, hub."""

@@ -1,0 +1,241 @@
+"""A plain directory as the source of a layer: everything in it, or what changed since an index."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from .attributes import Attributes, names_of
+from .index import UNKNOWN, Index
+from .source import DEFAULT_LIMITS, NO_XATTRS, Entry, Kind, LeftOut, Limits
+from .sparse import pieces
+from .walk import OPEN_DIRECTORY, Exclude, Listing, Walk, settle
+
+Rewrite = Callable[[Entry, bytes], bytes | None]
+"""Gives a file's content as it should be saved, or None to save it as it is."""
+
+REWRITE_LIMIT = 1 << 20
+"""Bytes of the largest file that is offered for rewriting: scripts and lists, not data."""
+
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_CLOEXEC
+
+
+class WalkedSource:
+    """The source of what a walk finds; used by one thread.
+
+    Nothing is followed: every name is opened in its own directory's descriptor. What changes while
+    it is read is saved as it was read, reported as torn, and saved again the next time.
+    """
+
+    def __init__(
+        self, walk: Walk, attributes: Attributes, *, rewrite: Rewrite | None = None
+    ) -> None:
+        self._walk = walk
+        self._attributes = attributes
+        self._rewrite = rewrite
+        self._torn: list[bytes] = []
+        self._first_names: dict[tuple[int, int], bytes] = {}  # of inodes in the image
+        self._written: set[tuple[int, int]] = set()  # inodes of files in this layer
+        self._current: tuple[Entry, int, bytes | None] | None = None
+        self._complete = False
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries: per directory first what is gone, then what is new or different, by name."""
+        settled = settle()
+        with closing(self._walk.listings()) as listings:
+            for listing in listings:
+                yield from self._before(listing)
+                for name, status in listing.changed:
+                    if status.st_ctime_ns >= settled:
+                        listing.records[name] = UNKNOWN
+                    yield from self._changed(listing, name, status)
+                for name, status in listing.linked:
+                    yield from self._linked(listing, name, status)
+        self._complete = True
+
+    def content(self, entry: Entry) -> Iterator[bytes]:
+        """Exactly `entry.size` bytes: cut, or filled with zeros, where the file changed meanwhile."""
+        if self._current is None or self._current[0] is not entry:
+            raise ValueError("only the content of the entry just given can be read")
+        _, descriptor, rewritten = self._current
+        if rewritten is not None:
+            yield rewritten
+            return
+        yield from pieces(descriptor, entry.size)
+
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What was left out so far, by path."""
+        return self._walk.left_out.items()
+
+    def torn(self) -> tuple[bytes, ...]:
+        """Files that changed while they were read, so far."""
+        return tuple(self._torn)
+
+    def index(self, *, image: str = "") -> Index:
+        """What the directory looks like as saved in `image`; only after all entries were taken."""
+        if not self._complete or not self._walk.whole:
+            raise ValueError("the index is complete only after all entries were taken")
+        return Index(self._walk.records, image=image)
+
+    def _before(self, listing: Listing) -> Iterator[Entry]:
+        for name in listing.removed:
+            yield Entry(listing.full(name), Kind.WHITEOUT)
+
+    def _changed(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
+        if stat.S_ISREG(status.st_mode):
+            yield from self._file(listing, name, status)
+        elif stat.S_ISDIR(status.st_mode):
+            yield from self._directory(listing, name, status)
+        else:
+            try:
+                target = os.readlink(name, dir_fd=listing.descriptor)
+            except OSError as error:
+                self._lost(listing, name, f"cannot be read ({error.strerror})")
+                return
+            yield self._entry(listing.full(name), Kind.SYMLINK, status, link=target)
+
+    def _directory(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
+        path = listing.full(name)
+        xattrs = NO_XATTRS  # the walk reports a directory that cannot be entered
+        with suppress(OSError), opened_directory(name, listing.descriptor) as descriptor:
+            xattrs = self._attributes.xattrs(descriptor, names_of(descriptor), path)
+        yield self._entry(path, Kind.DIRECTORY, status, xattrs=xattrs)
+
+    def _file(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
+        path = listing.full(name)
+        inode = (status.st_dev, status.st_ino)
+        if status.st_nlink > 1 and inode in self._first_names:
+            yield self._entry(path, Kind.HARDLINK, status, link=self._first_names[inode])
+            return
+        try:
+            descriptor = open_file(name, listing.descriptor)
+        except OSError as error:
+            self._lost(listing, name, f"cannot be read ({error.strerror})")
+            return
+        if descriptor is None:
+            self._lost(listing, name, "was replaced while it was read")
+            return
+        try:
+            yield from self._opened(listing, name, descriptor)
+        finally:
+            self._current = None
+            os.close(descriptor)
+
+    def _opened(self, listing: Listing, name: bytes, descriptor: int) -> Iterator[Entry]:
+        """The entry of an open file; what the descriptor says counts, not what was listed."""
+        status = os.fstat(descriptor)
+        path = listing.full(name)
+        xattrs = self._attributes.xattrs(descriptor, names_of(descriptor), path)
+        entry = self._entry(path, Kind.FILE, status, xattrs=xattrs)
+        rewritten: bytes | None = None
+        if self._rewrite is not None and status.st_size <= REWRITE_LIMIT:
+            found = _read(descriptor, status.st_size)
+            rewritten = self._rewrite(entry, found)
+            if rewritten is None:
+                rewritten = found
+            entry = entry._replace(size=len(rewritten))
+        self._current = (entry, descriptor, rewritten)
+        yield entry
+        if status.st_nlink > 1:
+            inode = (status.st_dev, status.st_ino)
+            self._first_names[inode] = path
+            self._written.add(inode)
+        if _changes_seen(status, os.fstat(descriptor)):
+            self._torn.append(path)
+            listing.records[name] = UNKNOWN
+
+    def _linked(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
+        """An unchanged file with several names: a link again where another name was just written."""
+        inode = (status.st_dev, status.st_ino)
+        if inode in self._written:
+            yield self._entry(
+                listing.full(name), Kind.HARDLINK, status, link=self._first_names[inode]
+            )
+        else:
+            self._first_names.setdefault(inode, listing.full(name))
+
+    def _entry(
+        self,
+        path: bytes,
+        kind: Kind,
+        status: os.stat_result,
+        *,
+        link: bytes = b"",
+        xattrs: Mapping[bytes, bytes] = NO_XATTRS,
+    ) -> Entry:
+        uid, gid = self._attributes.owner(path, status)
+        size = status.st_size if kind is Kind.FILE else 0
+        mode = self._attributes.mode(path, status)
+        return Entry(path, kind, mode, uid, gid, size, status.st_mtime_ns, link, xattrs)
+
+    def _lost(self, listing: Listing, name: bytes, reason: str) -> None:
+        """Leaves out what cannot be read; an image that had it keeps what it had."""
+        self._walk.left_out.add(listing.full(name), reason)
+        before = self._walk.before(listing.path).get(name)
+        if before is None:
+            del listing.records[name]
+        else:
+            listing.records[name] = before
+
+
+class DirectorySource(WalkedSource):
+    """Gives the entries of a directory once; used by one thread."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        since: Index | None = None,
+        exclude: Exclude | None = None,
+        rewrite: Rewrite | None = None,
+        owner: tuple[int, int] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """`owner` is the (uid, gid) that every entry gets; None keeps what the files have."""
+        walk = Walk(root, since=since, exclude=exclude, limits=limits)
+        super().__init__(walk, Attributes(walk.left_out, owner=owner), rewrite=rewrite)
+
+
+def open_file(name: bytes, parent: int) -> int | None:
+    """A regular file's descriptor, for reading; None where `name` is something else.
+
+    Looked at before it is opened: to open a device may already do something (a watchdog restarts
+    the machine), and whoever owns the directory may put one there at any time.
+    """
+    handle = os.open(name, _LOOK, dir_fd=parent)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        return os.open(f"/proc/self/fd/{handle}", _READ)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def opened_directory(name: bytes, parent: int) -> Iterator[int]:
+    """The descriptor of the directory `name`, for reading; never of what a symlink names."""
+    descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size and (part := os.read(descriptor, size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _changes_seen(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) != (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+    )

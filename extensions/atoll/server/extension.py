@@ -1,0 +1,39 @@
+"""Puts the handlers into a jupyter-server."""
+
+from __future__ import annotations
+
+import logging
+
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import url_path_join
+
+from atoll.server.feed import Feed
+from atoll.server.passing import InfoHandler, PassingHandler
+from atoll.server.platform import Platform
+from atoll.server.tabs import EventsSocket
+
+
+def load(server: ServerApp) -> None:
+    """Add `atoll/api/…`, `atoll/events` and `atoll/info` under the server's base URL."""
+    platform = Platform.find()
+    client = platform.client()
+    base = server.web_app.settings["base_url"]
+    server.web_app.add_handlers(
+        ".*$",
+        [
+            (
+                url_path_join(base, r"atoll/api/(.*)"),
+                PassingHandler,
+                {"platform": platform, "client": client},
+            ),
+            (
+                url_path_join(base, r"atoll/events"),
+                EventsSocket,
+                {"feed": Feed(platform, client)},
+            ),
+            (url_path_join(base, r"atoll/info"), InfoHandler, {"platform": platform}),
+        ],
+    )
+    # The access log has a line for each call already.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    server.log.info("Atoll: %s", f"platform at {platform.url}" if platform.present else "outside")

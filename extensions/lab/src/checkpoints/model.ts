@@ -1,0 +1,149 @@
+/** This server's environment: what changed since it was saved, and what it can go back to. */
+
+import {
+  asProblem,
+  SERVER_STOPPED,
+  segment,
+  type Api,
+  type Changes,
+  type Checkpoint,
+  type CheckpointEdit,
+  type Info,
+  type Server
+} from '../api';
+import type { Event, Events } from '../events';
+import { LiveModel } from '../live';
+
+/** How URLs spell the default server, whose name in JupyterHub is empty. */
+const DEFAULT_SERVER = '-';
+
+const FINAL = new Set<Checkpoint['status']>(['ready', 'refused', 'failed']);
+
+export class EnvironmentModel extends LiveModel {
+  constructor(
+    api: Api,
+    events: Events,
+    private readonly info: Info
+  ) {
+    super(api, events);
+  }
+
+  /** Whether there is a platform to keep this environment at all. */
+  get present(): boolean {
+    return this.info.present;
+  }
+
+  get server(): Server | null {
+    return this._server;
+  }
+
+  /** Newest first; those that are not finished too. */
+  get checkpoints(): readonly Checkpoint[] {
+    return this._checkpoints;
+  }
+
+  /** The checkpoint that is being made now, if any. */
+  get saving(): Checkpoint | null {
+    return this._checkpoints.find(checkpoint => !FINAL.has(checkpoint.status)) ?? null;
+  }
+
+  /** The newest checkpoint, where it failed and nothing was saved since. */
+  get failed(): Checkpoint | null {
+    const [newest] = this._checkpoints;
+    if (newest === undefined || (newest.status !== 'failed' && newest.status !== 'refused')) {
+      return null;
+    }
+    const saved = this._server?.saved_at ?? null;
+    return saved !== null && new Date(saved) > new Date(newest.created_at) ? null : newest;
+  }
+
+  /** How many changes are not saved: packages, and directories that hold none. */
+  get unsaved(): number {
+    const changes = this._server?.unsaved;
+    return changes == null ? 0 : changes.packages.length + changes.directories.length;
+  }
+
+  /** What the next start continues from, where the person chose something else than this. */
+  get chosen(): { digest: string; checkpoint: Checkpoint | null } | null {
+    const digest = this._server?.continues_from ?? null;
+    if (digest === null || digest === this._server?.environment) {
+      return null;
+    }
+    const checkpoint = this._checkpoints.find(one => one.digest === digest) ?? null;
+    return { digest, checkpoint };
+  }
+
+  async save(note: string): Promise<void> {
+    await this.api.post<Checkpoint>('checkpoints', { server: this.segment, note });
+    await this.refresh();
+  }
+
+  /** Let the next start continue from the checkpoint. */
+  async goBack(checkpoint: Checkpoint): Promise<void> {
+    await this.api.post<Server>(`checkpoints/${segment(checkpoint.id)}/restore`, { stop: false });
+    await this.refresh();
+  }
+
+  /** Have the server stopped, which is the very server that passes this call on. */
+  async stop(): Promise<void> {
+    try {
+      await this.api.post<Server>(`${this.path}/stop`);
+    } catch (error) {
+      const { status, code } = asProblem(error);
+      if (status !== 0 && status !== 503 && code !== SERVER_STOPPED) {
+        throw error;
+      }
+      // It ended before it could pass the answer on, which is what was asked for.
+    }
+  }
+
+  /** Take back a choice to go back. */
+  async stay(): Promise<void> {
+    await this.api.delete(`${this.path}/continuation`);
+    await this.refresh();
+  }
+
+  async edit(checkpoint: Checkpoint, edit: CheckpointEdit): Promise<void> {
+    await this.api.patch(`checkpoints/${segment(checkpoint.id)}`, edit);
+    await this.refresh();
+  }
+
+  async remove(checkpoint: Checkpoint): Promise<void> {
+    await this.api.delete(`checkpoints/${segment(checkpoint.id)}`);
+    await this.refresh();
+  }
+
+  /** What differs between the checkpoint and the one it was made from, or its base. */
+  changes(checkpoint: Checkpoint, against: 'parent' | 'base'): Promise<Changes> {
+    return this.api.get<Changes>(`checkpoints/${segment(checkpoint.id)}/changes`, { against });
+  }
+
+  /** The checkpoint's packages as a requirements file. */
+  requirements(checkpoint: Checkpoint): Promise<string> {
+    return this.api.text(`checkpoints/${segment(checkpoint.id)}/requirements`);
+  }
+
+  protected override async load(): Promise<void> {
+    const [server, checkpoints] = await Promise.all([
+      this.api.get<Server>(this.path),
+      this.api.all<Checkpoint>('checkpoints', { user: this.info.user, server: this.segment })
+    ]);
+    this._server = server;
+    this._checkpoints = checkpoints;
+  }
+
+  protected override concerns(event: Event): boolean {
+    return event.kind === 'checkpoint' || event.kind === 'server';
+  }
+
+  private get segment(): string {
+    return this.info.server === '' ? DEFAULT_SERVER : this.info.server;
+  }
+
+  private get path(): string {
+    return `servers/${segment(this.info.user)}/${segment(this.segment)}`;
+  }
+
+  private _server: Server | null = null;
+  private _checkpoints: Checkpoint[] = [];
+}

@@ -1,0 +1,238 @@
+/** The run form: one dialog made from a notebook's parameters cell. */
+
+import { PathExt } from '@jupyterlab/coreutils';
+import { useEffect, useRef, useState, type FormEvent, type ReactElement } from 'react';
+
+import { asProblem, type Inspection, type Job, type Problem, type Server } from '../api';
+import { FormButtons } from '../views/form';
+import { plural } from '../views/format';
+import { useAction } from '../views/hooks';
+import { CopyButton, ProblemView, TextButton } from '../views/parts';
+import { cli, sdk, type Asked } from './code';
+import { EnvironmentField, LimitField, ParameterField } from './fields';
+import type { JobsModel } from './model';
+import type { Source } from './source';
+import { choice, firstTexts, readLimit, shown, type Texts, type Unit, type Values } from './values';
+
+interface RunFormProps {
+  model: JobsModel;
+  source: Source;
+  close: () => void;
+  /** The job was accepted. */
+  submitted: (job: Job) => void;
+}
+
+/** Looks at the notebook, then shows the form. */
+export function RunForm(props: RunFormProps): ReactElement {
+  const { model, source, close } = props;
+  const [inspection, setInspection] = useState<Inspection | null>(null);
+  const [server, setServer] = useState<Server | null>(null);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [attempt, setAttempt] = useState(0);
+  useEffect(() => {
+    let wanted = true;
+    model
+      .inspect(source.name, source.notebook)
+      .then(answer => wanted && setInspection(answer))
+      .catch((error: unknown) => wanted && setProblem(asProblem(error)));
+    model
+      .server()
+      .then(answer => wanted && setServer(answer))
+      .catch(() => wanted && setServer(null)); // the choice is there, with fewer words
+    return () => {
+      wanted = false;
+    };
+  }, [model, source, attempt]);
+  if (inspection !== null) {
+    return <Filled {...props} inspection={inspection} server={server} />;
+  }
+  return (
+    <div className="atoll-Form" data-testid="atoll-run-form">
+      {problem === null ? (
+        <p role="status">Looking at the notebook…</p>
+      ) : (
+        <ProblemView problem={problem} />
+      )}
+      <div className="atoll-Form-buttons">
+        <button
+          type="button"
+          className="jp-Dialog-button jp-mod-reject jp-mod-styled"
+          onClick={close}
+        >
+          <span className="jp-Dialog-buttonLabel">Cancel</span>
+        </button>
+        {problem !== null && (
+          <button
+            type="button"
+            className="jp-Dialog-button jp-mod-accept jp-mod-styled"
+            onClick={() => {
+              setProblem(null);
+              setAttempt(attempt + 1);
+            }}
+          >
+            <span className="jp-Dialog-buttonLabel">Try again</span>
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function Filled(
+  props: RunFormProps & { inspection: Inspection; server: Server | null }
+): ReactElement {
+  const { model, source, inspection, server, close, submitted } = props;
+  const [texts, setTexts] = useState<Texts>(() =>
+    firstTexts(inspection, source.values ?? inspection.last_values)
+  );
+  const [environment, setEnvironment] = useState(source.digest ?? 'server');
+  const [limit, setLimit] = useState('');
+  const [unit, setUnit] = useState<Unit>('min');
+  const [tried, setTried] = useState(false);
+  const { busy, problem, run } = useAction();
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    form.current?.querySelector<HTMLElement>('input, select, textarea')?.focus();
+  }, []);
+
+  const { values, errors } = choice(inspection, texts);
+  const seconds = readLimit(limit, unit);
+  const limitError = typeof seconds === 'object' && seconds !== null ? seconds.error : null;
+  const wrong = limitError !== null || Object.keys(errors).length > 0;
+  const asked: Asked = { values, environment, limit: typeof seconds === 'number' ? seconds : null };
+
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    setTried(true);
+    if (wrong) {
+      const field = form.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
+      field?.focus();
+      return;
+    }
+    run(async () => {
+      const job = await model.submit({
+        name: source.name,
+        folder: PathExt.dirname(source.path),
+        notebook: source.notebook,
+        parameters: values,
+        environment,
+        timeout_s: asked.limit
+      });
+      close();
+      submitted(job);
+    });
+  };
+
+  return (
+    <form
+      ref={form}
+      className="atoll-Form atoll-RunForm"
+      noValidate
+      onSubmit={submit}
+      aria-label={`Run ${source.name} as a job`}
+      data-testid="atoll-run-form"
+    >
+      <p className="atoll-RunForm-notebook atoll-quiet">
+        <strong>{source.name}</strong> · {plural(inspection.code_cells, 'code cell')}
+        {inspection.kernel !== '' && ` · ${inspection.kernel}`}
+      </p>
+      <Parameters
+        inspection={inspection}
+        texts={texts}
+        errors={errors}
+        last={source.values === undefined ? inspection.last_values : {}}
+        change={(name, text) => setTexts({ ...texts, [name]: text })}
+      />
+      <EnvironmentField
+        value={environment}
+        server={server}
+        digest={source.digest ?? null}
+        onChange={setEnvironment}
+      />
+      <LimitField
+        value={limit}
+        unit={unit}
+        error={limitError}
+        onChange={setLimit}
+        onUnit={setUnit}
+      />
+      <div className="atoll-RunForm-foot">
+        {problem !== null && <ProblemView problem={problem} />}
+        {tried && wrong && (
+          <p className="atoll-Field-error" role="alert">
+            Something above needs another value.
+          </p>
+        )}
+        <SameInCode source={source} asked={asked} />
+        <FormButtons accept={busy ? 'Submitting…' : 'Run'} busy={busy} close={close} />
+      </div>
+    </form>
+  );
+}
+
+function Parameters(props: {
+  inspection: Inspection;
+  texts: Texts;
+  errors: Record<string, string>;
+  last: Values;
+  change: (name: string, text: string) => void;
+}): ReactElement {
+  const { inspection, texts, errors, last, change } = props;
+  if (inspection.parameters.length === 0) {
+    return (
+      <p className="atoll-quiet" data-testid="atoll-no-parameters">
+        It has no parameters. To give it some, set them in one cell and tag that cell{' '}
+        <code>parameters</code> (Property Inspector, Common Tools).
+      </p>
+    );
+  }
+  return (
+    <fieldset className="atoll-Fieldset">
+      <legend>Parameters</legend>
+      {inspection.parameters.map(parameter => (
+        <ParameterField
+          key={parameter.name}
+          parameter={parameter}
+          text={texts[parameter.name] ?? ''}
+          error={errors[parameter.name] ?? null}
+          last={
+            parameter.name in last &&
+            texts[parameter.name] === shown(parameter.type, last[parameter.name])
+          }
+          onChange={text => change(parameter.name, text)}
+        />
+      ))}
+    </fieldset>
+  );
+}
+
+/** The form as code: what one does here once, one may want to do a hundred times. */
+function SameInCode(props: { source: Source; asked: Asked }): ReactElement {
+  const { source, asked } = props;
+  const [open, setOpen] = useState(false);
+  const shell = cli(source.path, asked);
+  const python = sdk(source.name, asked);
+  return (
+    <div className={`atoll-SameInCode${open ? ' atoll-mod-open' : ''}`}>
+      <div className="atoll-Buttons">
+        {shell !== null && (
+          <CopyButton text={shell} label="Copy as CLI">
+            Copy as CLI
+          </CopyButton>
+        )}
+        <CopyButton text={python} label="Copy as SDK">
+          Copy as SDK
+        </CopyButton>
+        <TextButton quiet onClick={() => setOpen(!open)}>
+          {open ? 'Hide' : 'Show'}
+        </TextButton>
+      </div>
+      {open && (
+        <>
+          {shell !== null && <pre aria-label="As CLI">{shell}</pre>}
+          <pre aria-label="As SDK">{python}</pre>
+        </>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,47 @@
+/** The platform as all of Atoll's plugins share it: calls, events, and who this server is. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Token } from '@lumino/coreutils';
+
+import { Api, startPage, type Info } from './api';
+import { Events } from './events';
+
+export interface IPlatform {
+  readonly api: Api;
+  readonly events: Events;
+  readonly info: Info;
+}
+
+export const IPlatform = new Token<IPlatform>(
+  '@atoll/lab:IPlatform',
+  'Calls to the Atoll platform, its events, and who this server is to it.'
+);
+
+/** What is assumed where even this server does not say: nothing works, and the panels say so. */
+const UNKNOWN: Info = {
+  present: false,
+  user: '',
+  server: '',
+  hubPrefix: '/hub/',
+  apiVersion: ''
+};
+
+export const platformPlugin: JupyterFrontEndPlugin<IPlatform> = {
+  id: '@atoll/lab:platform',
+  description: 'Connects the lab with the Atoll platform.',
+  autoStart: true,
+  provides: IPlatform,
+  activate: async (app: JupyterFrontEnd): Promise<IPlatform> => {
+    const settings = app.serviceManager.serverSettings;
+    const api = new Api(settings);
+    let info = UNKNOWN;
+    try {
+      info = await api.info();
+    } catch (error) {
+      console.warn('Atoll: this server does not say who it is.', error);
+    }
+    const events = new Events(settings, startPage(info));
+    events.connect();
+    return { api, events, info };
+  }
+};

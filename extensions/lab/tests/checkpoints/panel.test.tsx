@@ -1,0 +1,140 @@
+// @vitest-environment jsdom
+import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/react';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import type { Checkpoint, Server } from '../../src/api';
+import { EnvironmentModel } from '../../src/checkpoints/model';
+import { EnvironmentPanel } from '../../src/checkpoints/panel';
+import type { Events } from '../../src/events';
+import { page, Platform, problem } from '../platform';
+import { checkpoint, INFO, server } from '../things';
+
+let platform: Platform;
+let events: Events;
+let model: EnvironmentModel;
+const goBack = vi.fn(() => Promise.resolve());
+const startFresh = vi.fn(() => Promise.resolve());
+
+beforeEach(async () => {
+  platform = await Platform.start();
+  events = platform.events();
+  model = new EnvironmentModel(platform.api, events, INFO);
+});
+
+afterEach(async () => {
+  cleanup();
+  model.dispose();
+  events.dispose();
+  await platform.stop();
+});
+
+async function shown(one: Server, ...checkpoints: Checkpoint[]): Promise<void> {
+  platform.get('servers/ada/-', one);
+  platform.get('checkpoints', page(checkpoints));
+  render(
+    <EnvironmentPanel model={model} events={events} {...{ goBack, startFresh }} write={vi.fn()} />
+  );
+  await model.refresh();
+}
+
+const UNSAVED = {
+  packages: [{ name: 'polars', before: null, after: '2.1.0' }],
+  directories: [],
+  files: 1,
+  size: 1
+};
+
+test('what is not saved is named, package by package', async () => {
+  await shown(server({ unsaved: UNSAVED }));
+  expect((await screen.findByTestId('atoll-unsaved')).textContent).toContain(
+    '1 change over the base'
+  );
+  expect(screen.getByTestId('atoll-changes').textContent).toContain('added polars 2.1.0');
+});
+
+test('saving takes the note along', async () => {
+  platform.routes['POST checkpoints'] = () => ({ status: 202, body: checkpoint() });
+  await shown(server({ unsaved: UNSAVED }));
+  fireEvent.change(await screen.findByLabelText(/^Note/), { target: { value: 'good ' } });
+  fireEvent.click(screen.getByRole('button', { name: 'Save now' }));
+  await waitFor(() =>
+    expect(platform.calls.find(call => call.method === 'POST')?.body).toEqual({
+      server: '-',
+      note: 'good'
+    })
+  );
+});
+
+test('a save that cannot be is told, and the note stays', async () => {
+  platform.routes['POST checkpoints'] = () => problem(409, 'busy', 'It is being stopped.');
+  await shown(server({ unsaved: UNSAVED }));
+  const note = await screen.findByLabelText<HTMLInputElement>(/^Note/);
+  fireEvent.change(note, { target: { value: 'good' } });
+  fireEvent.click(screen.getByRole('button', { name: 'Save now' }));
+  expect((await screen.findByRole('alert')).textContent).toContain('It is being stopped.');
+  expect(note.value).toBe('good');
+});
+
+test('a save says how far it is', async () => {
+  await shown(
+    server(),
+    checkpoint({ status: 'copying', progress: { done: 22_000_000, total: 52_000_000 } })
+  );
+  expect((await screen.findByTestId('atoll-saving')).textContent).toContain('22 MB of 52 MB');
+  expect(screen.getByRole('progressbar').getAttribute('aria-valuenow')).toBe('42');
+});
+
+test('a failed save says that nothing is lost', async () => {
+  await shown(server(), checkpoint({ status: 'failed', message: 'The disk is full.' }));
+  const told = await screen.findByTestId('atoll-not-saved');
+  expect(told.textContent).toContain('The disk is full.');
+  expect(told.textContent).toContain('Nothing is lost');
+});
+
+test('a choice to go back can be taken back', async () => {
+  platform.routes['DELETE servers/ada/-/continuation'] = () => ({ status: 204, body: null });
+  const other = `sha256:${'0'.repeat(64)}`;
+  await shown(server({ continues_from: other }), checkpoint({ digest: other, note: 'old' }));
+  expect((await screen.findByTestId('atoll-chosen')).textContent).toContain('“old”');
+  fireEvent.click(screen.getByRole('button', { name: 'Undo' }));
+  await waitFor(() => expect(platform.said).toContain('DELETE servers/ada/-/continuation'));
+});
+
+test('what can still be gone back to when a checkpoint is opened: its digest and changes', async () => {
+  platform.get('checkpoints/c-1/changes', UNSAVED);
+  await shown(server(), checkpoint({ note: 'before upgrade' }));
+  const row = await screen.findByRole('button', { name: /before upgrade.*/, expanded: false });
+  fireEvent.click(row);
+  expect(await screen.findByText('polars')).toBeTruthy();
+  expect(screen.getByRole('button', { name: 'Copy the digest' })).toBeTruthy();
+});
+
+test('an opened checkpoint can be gone back to, the current one only when something changed', async () => {
+  platform.get('checkpoints/c-1/changes', UNSAVED);
+  platform.get('checkpoints/c-2/changes', UNSAVED);
+  const now = checkpoint({ id: 'c-2', note: 'now', current: true });
+  await shown(server(), now, checkpoint({ note: 'before', current: false }));
+  fireEvent.click(await screen.findByRole('button', { name: /now/, expanded: false }));
+  expect(screen.queryByTestId('atoll-go-back')).toBeNull();
+  fireEvent.click(screen.getByRole('button', { name: /before/, expanded: false }));
+  fireEvent.click(screen.getByTestId('atoll-go-back'));
+  expect(goBack).toHaveBeenCalledWith(expect.objectContaining({ id: 'c-1' }));
+});
+
+test('the base offers the fresh start', async () => {
+  await shown(server({ base_name: 'Python 3.11' }));
+  fireEvent.click(await screen.findByRole('button', { name: /base Python 3.11/ }));
+  fireEvent.click(screen.getByTestId('atoll-start-fresh'));
+  expect(startFresh).toHaveBeenCalled();
+});
+
+test('a stopped server is told with the way to its start', async () => {
+  platform.routes['GET info'] = () => ({ status: 424, body: {} });
+  await shown(server());
+  events.connect();
+  await waitFor(() => expect(platform.connections).toBe(1));
+  platform.drop();
+  expect((await screen.findByTestId('atoll-stopped')).textContent).toContain('jobs go on');
+  const link = screen.getByRole('link', { name: 'Start it again' });
+  expect(link.getAttribute('href')).toBe('/hub/spawn/ada');
+});

@@ -1,0 +1,32 @@
+"""One containerd for all tests of the agent; they run one after another, in one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from atoll.agent.runtimes.containerd import Containerd
+
+from tests.contract.agent.node import Node, running_node
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All in one group: a second containerd would cost more than it saves."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("agent"))
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    with running_node() as started:
+        yield started
+
+
+@pytest.fixture
+def runtime(node: Node) -> Iterator[Containerd]:
+    connected = node.runtime()
+    yield connected
+    connected.close()

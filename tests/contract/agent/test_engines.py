@@ -1,0 +1,212 @@
+"""docker's and podman's containers are saved as containerd's are, from what they keep on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from atoll import oci
+from atoll.agent.commit import commit
+from atoll.agent.copying import Wishes
+from atoll.agent.errors import (
+    BaseGoneError,
+    ContainerRemovedError,
+    NoContainerError,
+    RootlessError,
+    RuntimeUnavailableError,
+    SnapshotterError,
+)
+from atoll.agent.runtimes.choice import RuntimeName, runtime_of
+from atoll.agent.runtimes.container import Base, Runtime, State
+from atoll.agent.runtimes.docker import Docker
+from atoll.agent.runtimes.storage import Storage
+
+from tests.contract.agent.engines import (
+    BASE,
+    DockerEngine,
+    Engine,
+    PodmanEngine,
+    running_engine,
+    start,
+)
+from tests.contract.agent.node import until
+
+TOKEN = "planted-token-91c4"
+FOREVER = "while :; do sleep 1000; done"
+
+
+@pytest.fixture(scope="module", params=["docker", "podman"])
+def engine(request: pytest.FixtureRequest) -> Iterator[DockerEngine | PodmanEngine]:
+    with running_engine(request.param) as started:
+        yield started
+
+
+@contextmanager
+def seen(engine: Engine) -> Iterator[Runtime]:
+    """The agent's view of it."""
+    runtime = engine.runtime()
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+@pytest.fixture
+def runtime(engine: Engine) -> Iterator[Runtime]:
+    with seen(engine) as connected:
+        yield connected
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> oci.LayoutStore:
+    return oci.LayoutStore(tmp_path / "saved")
+
+
+def test_containers_are_found_in_every_state(engine: Engine, runtime: Runtime) -> None:
+    identity = start(
+        engine, f"echo hello > /srv/greeting; {FOREVER}", "--name", "ada", "-v", "/srv/v"
+    )
+    found = runtime.find("ada")
+    assert (found.id, found.name, found.state) == (identity, "ada", State.RUNNING)
+    assert found.pid is not None
+    command = Path(f"/proc/{found.pid}/cmdline")
+    until(lambda: b"/bin/sh" in command.read_bytes(), "runc starts it")
+    assert found.image.name == BASE
+    until((found.upper / "srv" / "greeting").exists, "it writes")
+    assert any((lower / "etc" / "motd").exists() for lower in found.lowers)
+    engine.call("pause", identity)
+    assert runtime.find(identity).state is State.PAUSED
+    engine.call("unpause", identity)
+    assert runtime.find(identity[:20]).state is State.RUNNING
+    engine.call("kill", identity)
+    until(lambda: runtime.find("ada").state is State.EXITED, "it is killed")
+    at_rest = runtime.find("ada")
+    assert (at_rest.pid, at_rest.upper, at_rest.lowers) == (None, found.upper, found.lowers)
+    assert {b"srv/v", b"etc/hosts", b"etc/resolv.conf", b"dev", b"proc"} <= set(at_rest.targets)
+    engine.call("rm", "-v", identity)
+    with pytest.raises(NoContainerError, match="'ada'"):
+        runtime.find("ada")
+
+
+def test_a_saved_container_has_its_image_and_its_change_and_no_token(
+    engine: Engine, runtime: Runtime, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    script = "echo $TOKEN > /run/t; echo changed > /etc/motd; rm -r /srv/old; echo new > /srv/new"
+    options = ("-e", f"TOKEN={TOKEN}", "--label", f"stolen={TOKEN}")
+    identity = start(engine, script, *options, wait=True)
+    saved = commit(runtime, identity, store, "saved", state=tmp_path / "state")
+    image = oci.load_image(store, saved.image.digest)
+    assert TOKEN.encode() not in image.config_content + image.manifest_content
+    assert b"ORIGIN=base" in image.config_content
+    root = tmp_path / "root"
+    oci.unpack(store, saved.image.digest, root)  # verifies every layer against its diff_id
+    assert (root / "etc" / "motd").read_text() == "changed\n"
+    assert (root / "srv" / "new").read_text() == "new\n"
+    assert not (root / "srv" / "old").exists()
+    assert (root / "bin" / "sh").readlink() == Path("busybox")
+    assert not (root / ".dockerenv").exists()
+    assert not (root / "run" / "t").exists()
+    assert sorted(path.name for path in (root / "etc").iterdir()) == ["motd"]
+    engine.call("rm", identity)
+
+
+def test_the_image_is_packed_once(
+    engine: Engine, runtime: Runtime, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    identity = start(engine, "echo x > /srv/x", wait=True)
+    first = commit(runtime, identity, store, "one", state=tmp_path / "state")
+    written = {path.name: path.stat().st_ino for path in (store.path / "blobs/sha256").iterdir()}
+    second = commit(runtime, identity, store, "two", state=tmp_path / "state")
+    assert second.base == first.base
+    again = {path.name: path.stat().st_ino for path in (store.path / "blobs/sha256").iterdir()}
+    assert written.items() <= again.items()
+    engine.call("rm", identity)
+
+
+def test_a_running_container_is_saved_live(
+    engine: Engine, runtime: Runtime, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    script = "n=0; while :; do n=$((n+1)); echo $n > /srv/a; echo $n > /srv/b; done"
+    identity = start(engine, script)
+    upper = runtime.find(identity).upper
+    until((upper / "srv/b").exists, "it writes")
+    saved = commit(runtime, identity, store, "live", state=tmp_path / "state", live=True)
+    oci.unpack(store, saved.image.digest, tmp_path / "root")
+    numbers = [int((tmp_path / "root/srv" / name).read_text() or 0) for name in "ab"]
+    assert 0 <= numbers[0] - numbers[1] <= 1 or 0 in numbers  # a shell empties before it writes
+    assert saved.copied.frozen_s > 0
+    assert runtime.find(identity).state is State.RUNNING
+    engine.call("kill", identity)
+    engine.call("rm", "-f", identity)
+
+
+def test_a_container_removed_meanwhile_leaves_nothing(
+    engine: Engine, runtime: Runtime, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    identity = start(engine, "for n in 1 2 3 4 5 6 7 8 9; do echo $n > /srv/$n; done", wait=True)
+    gone: list[str] = []
+
+    def remove(done: int) -> None:
+        if done and not gone:
+            gone.append(engine.call("rm", identity))
+
+    with pytest.raises(ContainerRemovedError):
+        commit(runtime, identity, store, "x", state=tmp_path / "s", wishes=Wishes(progress=remove))
+    assert store.images() == ()
+
+
+def test_a_layer_that_was_tampered_with_is_not_taken_for_the_image(
+    engine: Engine, runtime: Runtime, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    identity = start(engine, "true", wait=True)
+    found = runtime.find(identity)
+    motd = next(lower / "etc/motd" for lower in found.lowers if (lower / "etc/motd").exists())
+    before = (motd.read_bytes(), motd.stat())
+    motd.write_bytes(b"tampers\n")
+    try:
+        with pytest.raises(BaseGoneError, match="not what they were"):
+            commit(runtime, identity, store, "x", state=tmp_path / "state")
+    finally:
+        motd.write_bytes(before[0])
+        os.utime(motd, ns=(before[1].st_atime_ns, before[1].st_mtime_ns))
+    assert store.images() == ()
+    engine.call("rm", identity)
+
+
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+def test_a_storage_driver_without_layers_of_changes_is_refused_by_name(kind: str) -> None:
+    with running_engine(kind, "vfs") as engine:
+        identity = start(engine, "true", wait=True)
+        with pytest.raises(SnapshotterError, match="'vfs'") as caught, seen(engine) as runtime:
+            runtime.find(identity)
+        assert caught.value.code == "snapshotter_unsupported"
+
+
+def test_a_store_of_another_account_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(RootlessError, match="rootless") as caught:
+        Storage(tmp_path)
+    assert caught.value.code == "store_rootless"
+
+
+def test_nobody_there_is_an_error_that_names_the_place(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeUnavailableError, match="none"):
+        Storage(tmp_path / "none")
+    docker = Docker(tmp_path / "none.sock")
+    with pytest.raises(RuntimeUnavailableError, match=r"none\.sock"):
+        docker.find("x")
+    docker.close()
+
+
+def test_a_container_is_found_by_the_name_of_its_runtime(engine: Engine) -> None:
+    identity = start(engine, "true", wait=True)
+    name = RuntimeName("docker" if isinstance(engine, DockerEngine) else "podman")
+    address = engine.socket if isinstance(engine, DockerEngine) else engine.top / "root"
+    with runtime_of(identity, name, address=address) as (runtime, found):
+        assert found.id == identity
+        with runtime.base(found) as base:
+            assert isinstance(base, Base)
+    engine.call("rm", identity)

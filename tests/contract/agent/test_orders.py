@@ -1,0 +1,159 @@
+"""The whole way: a real container on a real node, saved by its agent into a real registry, by order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from atoll import oci
+from atoll.agent.process import Agent, Service
+from atoll.agent.runtimes.choice import RuntimeName
+from atoll.agent.runtimes.containerd import Containerd
+from atoll.agent.saving import ContainerSaver
+from atoll.checkpoints import client
+from atoll.checkpoints.models import CheckpointStatus, Place, ServerStatus, StartRequest
+from atoll.checkpoints.registry_tokens import RegistryTokens
+from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, RegistrySettings
+from atoll.checkpoints.targets import RegistryTargets
+from atoll.kit.home import Home
+
+from tests.contract.agent.node import Node
+from tests.contract.registry.servers import Running, started
+from tests.service.nodes.cluster import Cluster, eventually
+from tests.service.whole import whole_service
+
+HERE = "node-1"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def tokens(home: Home) -> RegistryTokens:
+    return RegistryTokens(home, issuer="atoll", service="registry")
+
+
+@pytest.fixture
+def registry(tokens: RegistryTokens, tmp_path: Path) -> Iterator[Running]:
+    """One that takes the platform's tokens only."""
+    (tmp_path / "bundle.pem").write_text(tokens.certificate)
+    token = {
+        "realm": "http://127.0.0.1:1/token",  # nobody's: tokens come with the order
+        "issuer": "atoll",
+        "service": "registry",
+        "rootcertbundle": str(tmp_path / "bundle.pem"),
+    }
+    with started(tmp_path / "registry", auth={"token": token}) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(registry: Running) -> RegistrySettings:
+    return RegistrySettings(address=registry.address, plain_http=True, issuer="atoll")
+
+
+@pytest.fixture
+def targets(settings: RegistrySettings, tokens: RegistryTokens) -> RegistryTargets:
+    return RegistryTargets(settings, tokens)
+
+
+@pytest.fixture
+def cluster(home: Home, settings: RegistrySettings) -> Iterator[Cluster]:
+    checkpoints = CheckpointSettings(most_user_bytes=1 << 20)
+    nodes = NodeSettings(name=HERE)
+    with whole_service(home, nodes=nodes, registry=settings, checkpoints=checkpoints) as url:
+        found = Cluster(home, f"{url}/api/v1/")
+        yield found
+        found.close()
+
+
+@contextmanager
+def agent(cluster: Cluster, node: Node, state: Path) -> Iterator[None]:
+    """A real agent of the node, in a thread."""
+    service = Service(cluster.url, cluster.home.secrets / "agent-token")
+    saver = ContainerSaver(state, RuntimeName.CONTAINERD, node.socket, node.namespace)
+    ending = threading.Event()
+    thread = threading.Thread(target=Agent(HERE, service, saver, ending, wait_s=1).run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join(20)
+        service.close()
+        assert not thread.is_alive()
+
+
+def begin(cluster: Cluster, runtime: Containerd, container: str) -> None:
+    """As the hub: the server runs in this container."""
+    cluster.send(client.start("ada", "", StartRequest(contained=True)), "hub")
+    found = eventually(
+        lambda: cluster.send(client.preparation("ada", ""), "hub"), lambda found: found.ready
+    )
+    image = runtime.find(container).image
+    place = Place(node=HERE, container=container, image=f"registry.example/base@{image.digest}")
+    cluster.send(client.started("ada", "", found.start_id, place), "hub")
+
+
+def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
+    cluster: Cluster, node: Node, runtime: Containerd, targets: RegistryTargets, tmp_path: Path
+) -> None:
+    node.load_base()
+    container = node.run("echo kept > /srv/notes; while :; do sleep 1; done")
+    begin(cluster, runtime, container)
+    with agent(cluster, node, tmp_path / "state"):
+        live = cluster.final(cluster.save().id)
+        assert (live.status, live.message) == (CheckpointStatus.READY, None)
+        node.ctr("tasks", "kill", "-s", "KILL", container)
+        node.ended(container)
+        cluster.end()
+        saved = cluster.saved()
+
+    newest = cluster.checkpoints()[0]
+    assert newest.digest == saved.environment
+    assert newest.layer_size > 0
+    with targets.content("atoll/ada") as content:
+        assert oci.load_image(content, str(live.digest)).manifest.layers
+        image = oci.load_image(content, str(saved.environment))
+        with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
+            assert "srv/notes" in {oci.shown(entry.path) for entry in layer}
+    node.remove(container)
+
+
+def test_a_container_over_the_quota_is_refused_in_the_scan(
+    cluster: Cluster, node: Node, runtime: Containerd, registry: Running, tmp_path: Path
+) -> None:
+    node.load_base()
+    container = node.run("head -c 2000000 /dev/urandom > /srv/big", wait=True)
+    begin(cluster, runtime, container)
+    cluster.end()
+    with agent(cluster, node, tmp_path / "state"):
+        waiting = eventually(cluster.server, lambda found: found.reason == "quota_exceeded")
+
+    assert "2.0 MB" in str(waiting.message)
+    assert "Delete or unpin" in str(waiting.message)
+    assert registry.images("atoll/ada") == set()
+    cluster.send(client.discard("ada", ""))
+    assert cluster.server().status == ServerStatus.SAVED
+    node.remove(container)
+
+
+def test_a_container_that_runs_on_after_its_stop_is_waited_for(
+    cluster: Cluster, node: Node, runtime: Containerd, tmp_path: Path
+) -> None:
+    node.load_base()
+    container = node.run("while :; do sleep 1; done")
+    begin(cluster, runtime, container)
+    cluster.end()
+    with agent(cluster, node, tmp_path / "state"):
+        eventually(cluster.server, lambda found: found.reason == "container_running")
+        node.ctr("tasks", "kill", "-s", "KILL", container)
+        saved = cluster.saved()
+
+    assert saved.reason is None
+    node.remove(container)

@@ -1,0 +1,1 @@
+"""Jobs over HTTP, in real environments, with real kernels."""

@@ -1,0 +1,184 @@
+"""Jobs and checkpoints behind HTTP, as a process or a thread, as the service puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from atoll.checkpoints import routes as checkpoint_routes
+from atoll.checkpoints import service as checkpoint_service
+from atoll.checkpoints.service import Checkpoints
+from atoll.checkpoints.settings import CheckpointSettings
+from atoll.jobs import routes, service
+from atoll.jobs.service import Jobs
+from atoll.jobs.settings import JobSettings
+from atoll.kit import db, web
+from atoll.kit.db import Database
+from atoll.kit.errors import UnavailableError
+from atoll.kit.events import EventStream
+from atoll.kit.home import Home
+from atoll.kit.hub import HubAuth
+from atoll.kit.loops import KeyedQueue, run_reconciler
+from fastapi import FastAPI
+
+KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
+MIGRATIONS = [KIT_MIGRATIONS, checkpoint_service.MIGRATIONS, service.MIGRATIONS]
+
+USERS: dict[str, dict[str, Any]] = {
+    "hub": {"kind": "service", "name": "atoll-hub", "scopes": ["custom:atoll:hub"]},
+    "ada": {
+        "kind": "user",
+        "name": "ada",
+        "groups": ["modelers"],
+        "scopes": ["custom:atoll:use!user=ada"],
+    },
+    "bob": {"kind": "user", "name": "bob", "scopes": ["custom:atoll:use!user=bob"]},
+    "ada-server": {"kind": "user", "name": "ada", "scopes": ["custom:atoll:use!server=ada/"]},
+    "ada-gpu": {
+        "kind": "user",
+        "name": "ada",
+        "groups": ["modelers"],
+        "scopes": ["custom:atoll:use!server=ada/gpu"],
+    },
+    "noscope": {"kind": "user", "name": "eve", "scopes": ["read:users!user=eve"]},
+    "admin": {"kind": "user", "name": "root", "scopes": ["custom:atoll:use", "custom:atoll:admin"]},
+}
+"""Tokens that the hub knows."""
+
+
+def hub_answers(request: httpx.Request) -> httpx.Response:
+    """JupyterHub's `GET /hub/api/user`."""
+    found = USERS.get(request.headers["Authorization"].removeprefix("token "))
+    return httpx.Response(200, json=found) if found else httpx.Response(403, json={})
+
+
+class HubStub:
+    """The hub's other side."""
+
+    away = False
+
+    def stop_server(self, user: str, server: str) -> None:
+        """Nothing to do."""
+
+    def running(self) -> set[tuple[str, str]]:
+        """None."""
+        return set()
+
+    def groups(self, user: str) -> frozenset[str] | None:
+        """Those of the users whose tokens the hub knows."""
+        if self.away:
+            raise UnavailableError("The hub does not answer.")
+        found = next((one for one in USERS.values() if one["name"] == user), None)
+        return None if found is None else frozenset(found.get("groups", ()))
+
+
+def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
+    """The app with its reconcilers, woken by events, as the service has it."""
+    home.create()
+    database = Database(f"sqlite:///{home.service / 'atoll.sqlite'}")
+    database.upgrade(MIGRATIONS)
+    quick = CheckpointSettings(watch_every_s=0.1, scan_every_s=0.2, end_grace_s=1)
+    hub = HubStub()
+    checkpoints = Checkpoints(database, home, quick, hub)
+    jobs = Jobs(database, home, settings, checkpoints.environments, hub, service_url=url)
+    events = EventStream(database)
+    auth = HubAuth(
+        "http://hub/hub/api/",
+        issued=jobs.identify,
+        transport=httpx.MockTransport(hub_answers),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        queues = {}
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(events.run())]
+            for reconciler in (*checkpoints.reconcilers(), *jobs.reconcilers()):
+                queue = queues[reconciler.name] = KeyedQueue()
+                running.append(
+                    tasks.create_task(run_reconciler(reconciler, queue, workers=4, resync_s=5.0))
+                )
+            events.listen(lambda event, _: queues[event.kind].add(event.subject))
+            yield
+            for task in running:
+                task.cancel()
+        await auth.close()
+        database.close()
+
+    app = web.create_app("Atoll", "0", "under test")
+    app.router.lifespan_context = lifespan
+    app.include_router(routes.router)
+    app.include_router(checkpoint_routes.router)
+    app.state.auth, app.state.checkpoints, app.state.jobs = auth, checkpoints, jobs
+    app.state.database = database
+    return app
+
+
+def server_for(app: FastAPI) -> uvicorn.Server:
+    """A server for the app; `serve` gets its sockets."""
+    return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+
+
+def listening() -> socket.socket:
+    """A socket on a free port of 127.0.0.1.
+
+    It says that it is TCP: asyncio sends small answers at once on such sockets alone, and late by
+    40 ms on others.
+    """
+    ear = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    ear.bind(("127.0.0.1", 0))
+    ear.listen()
+    return ear
+
+
+def url_of(ear: socket.socket) -> str:
+    """The service's URL at a socket."""
+    return f"http://127.0.0.1:{ear.getsockname()[1]}/"
+
+
+def die_at(place: str) -> None:
+    """Have this process killed before or after a function of the product.
+
+    `place` is `module:Class.method:before` or `…:after`.
+    """
+    module, name, when = place.split(":")
+    owner_name, _, last = name.partition(".")
+    owner = getattr(importlib.import_module(module), owner_name)
+    real = getattr(owner, last)
+
+    @functools.wraps(real)
+    def deadly(*args: object, **options: object) -> None:
+        if when == "after":
+            real(*args, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, last, deadly)
+
+
+def main(home: str, settings: str, deadly: str = "") -> None:
+    """Serve until killed; the port is in the home's `run/port`."""
+    if deadly:
+        die_at(deadly)
+    place = Home(Path(home))
+    with listening() as ear:
+        app = build(place, JobSettings.model_validate(json.loads(settings)), url_of(ear))
+        draft = place.run / "port.draft"
+        draft.write_text(str(ear.getsockname()[1]))
+        draft.replace(place.run / "port")
+        server_for(app).run(sockets=[ear])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

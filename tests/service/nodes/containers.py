@@ -1,0 +1,84 @@
+"""Containers as plain directories: a saver that a test's agent has, and dies in where it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from atoll import oci
+from atoll.agent.errors import NoContainerError
+from atoll.agent.work import Work
+from atoll.checkpoints.node_models import ImageSaved, Phase
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def base_image(store: oci.LayoutStore) -> str:
+    """The digest of an image for containers to start from."""
+    return create(store, "base-notebook")
+
+
+def create(store: oci.LayoutStore, name: str) -> str:
+    return oci.create_base(store, name, created=EPOCH, labels={"name": name}).digest
+
+
+class DirectorySaver:
+    """Saves `root/CONTAINER` as one layer over the image that the container started from.
+
+    `root/hold` makes it wait in the middle; `root/die-PHASE` kills the process in that phase, once.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.saved: list[str] = []
+
+    def save(self, work: Work) -> ImageSaved:
+        began = time.monotonic()
+        order = work.order
+        self._note(order.container)
+        folder = self.root / order.container
+        if not folder.is_dir():
+            raise NoContainerError(f"There is no container {order.container}.")
+        assert order.target.kind == "layout"
+        store = oci.LayoutStore(Path(order.target.path))
+        self._at(work, Phase.SCANNING)
+        total = oci.changes(folder).size
+        room = order.limits.room if order.limits.room is not None else order.limits.size
+        limits = oci.Limits(size=min(order.limits.size, room), entries=order.limits.entries)
+        self._at(work, Phase.COPYING, total)
+        source = oci.DirectorySource(folder, owner=(0, 0), limits=limits)
+        layer = oci.write_layer(source, store, cancelled=work.cancelled, limits=limits)
+        self._at(work, Phase.PUBLISHING, total)
+        digest, added = str(order.parent), 0
+        if layer.entries:
+            image = oci.append_layer(
+                store, order.parent, layer, name=order.checkpoint, created=EPOCH
+            )
+            digest, added = image.digest, 1
+        return ImageSaved(
+            outcome="saved",
+            digest=digest,
+            added=added,
+            size=layer.size,
+            seconds=time.monotonic() - began,
+        )
+
+    def _note(self, container: str) -> None:
+        with (self.root / "log").open("a") as file:
+            file.write(container + "\n")
+
+    def _at(self, work: Work, phase: Phase, total: int = 0) -> None:
+        work.tell(phase, 0, total)
+        with (self.root / "phases").open("a") as file:
+            file.write(phase + "\n")
+        deadly = self.root / f"die-{phase}"
+        if deadly.exists():
+            deadly.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        while (self.root / f"hold-{phase}").exists():
+            if work.cancelled():
+                raise oci.CancelledError("cancelled")
+            time.sleep(0.01)

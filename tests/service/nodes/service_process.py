@@ -1,0 +1,32 @@
+"""The whole service as a process: `python -m tests.service.nodes.service_process HOME PORT SETTINGS`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from atoll.apps.service import build
+from atoll.apps.settings import ServiceSettings
+from atoll.kit.home import Home
+
+from ..whole import hub, served
+
+
+def main(home: str, port: str, settings: str) -> None:
+    place = Home(Path(home))
+    with served(hub) as address:
+        config = ServiceSettings.model_validate(
+            {**json.loads(settings), "service": {"hub_api_url": f"{address}/hub/api/"}}
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(build(place, config), log_config=None, access_log=False)
+        )
+        with socket.create_server(("127.0.0.1", int(port)), reuse_port=True) as ear:
+            server.run(sockets=[ear])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

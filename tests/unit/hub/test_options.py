@@ -1,0 +1,136 @@
+"""What the spawn page offers, in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from atoll.checkpoints.models import (
+    Changes,
+    Checkpoint,
+    CheckpointId,
+    CheckpointStatus,
+    Digest,
+    Package,
+    Server,
+    ServerStatus,
+    ServerTarget,
+    Trigger,
+)
+from atoll.hub import options
+from atoll.hub.profiles import DEFAULT_PROFILES, Profile
+from atoll.hub.templates import template
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+def _digest(number: int) -> Digest:
+    return Digest(f"sha256:{number:064x}")
+
+
+def _server(**values: Any) -> Server:
+    return Server.model_validate(
+        {
+            "user": "ada",
+            "name": "",
+            "target": ServerTarget.SAVED,
+            "status": ServerStatus.SAVED,
+            "version": 3,
+            "base_name": "Python 3.11",
+            **values,
+        }
+    )
+
+
+def _checkpoint(number: int, packages: int = 0, **values: Any) -> Checkpoint:
+    changes = Changes(packages=[Package(name=f"p{one}", after="1.0") for one in range(packages)])
+    return Checkpoint.model_validate(
+        {
+            "id": CheckpointId(f"c-{number}"),
+            "user": "ada",
+            "server": "",
+            "trigger": Trigger.STOP,
+            "status": CheckpointStatus.READY,
+            "digest": _digest(number),
+            "size": 312_000_000,
+            "changes": changes,
+            "created_at": NOW - timedelta(hours=number),
+            **values,
+        }
+    )
+
+
+def test_a_new_user_is_offered_a_fresh_start_alone() -> None:
+    offered = options.choices(_server(status=ServerStatus.FRESH), [], NOW)
+    assert offered["first"] is None
+    assert offered["fresh"].value == "base"
+    assert offered["earlier"] == []
+
+
+def test_continuing_says_when_and_what() -> None:
+    offered = options.choices(_server(environment=_digest(15)), [_checkpoint(15, 4)], NOW)
+    assert offered["first"].title == "Continue where you stopped"
+    assert offered["first"].detail == (
+        "yesterday 18:00 UTC · + 4 packages: p0 1.0, p1 1.0, p2 1.0 … · 312 MB"
+    )
+
+
+def test_a_choice_to_go_back_is_what_comes_first() -> None:
+    server = _server(environment=_digest(1), continues_from=_digest(2))
+    offered = options.choices(server, [_checkpoint(1), _checkpoint(2)], NOW)
+    assert offered["first"].title == "Go back, as you chose"
+    assert [one.value for one in offered["earlier"]] == [_digest(1)]
+
+
+def test_when_an_earlier_environment_was_saved_is_said_once() -> None:
+    server = _server(environment=_digest(1))
+    (one,) = options.choices(server, [_checkpoint(1), _checkpoint(2, 1)], NOW)["earlier"]
+    assert options.when(NOW - timedelta(hours=2), NOW) in one.title
+    assert one.detail == "+ 1 package: p0 1.0 · 312 MB"
+
+
+def test_an_environment_saved_twice_is_offered_once_and_unfinished_ones_never() -> None:
+    checkpoints = [
+        _checkpoint(1),
+        _checkpoint(2, digest=_digest(1)),
+        _checkpoint(3, status=CheckpointStatus.COPYING, digest=None),
+    ]
+    offered = options.choices(_server(), checkpoints, NOW)
+    assert [one.value for one in offered["earlier"]] == [_digest(1)]
+
+
+def test_a_save_that_goes_on_is_said() -> None:
+    server = _server(status=ServerStatus.SAVING, message="saving your environment: 1.2 of 1.9 GB")
+    assert options.choices(server, [], NOW)["notice"] == "saving your environment: 1.2 of 1.9 GB"
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (NOW - timedelta(minutes=5), "today 08:55 UTC"),
+        (NOW - timedelta(days=1), "yesterday 09:00 UTC"),
+        (NOW - timedelta(days=40), "15 Oct, 09:00 UTC"),
+        (NOW - timedelta(days=400), "20 Oct 2025, 09:00 UTC"),
+    ],
+)
+def test_moments_read_as_people_say_them(moment: datetime, said: str) -> None:
+    assert options.when(moment, NOW) == said
+
+
+def test_the_form_takes_only_what_it_offers() -> None:
+    data = {"environment": ["last"], "profile": [""], "other": ["x"]}
+    assert options.from_form(data) == {"environment": "last"}
+
+
+def test_what_users_wrote_is_shown_and_not_executed() -> None:
+    noted = _checkpoint(1, note="<script>alert(1)</script>")
+    page = template("environment_choice.html").render(
+        profiles={**DEFAULT_PROFILES, "big": Profile(title="Big", cpu=8, memory="32G")},
+        profile="big",
+        **options.choices(_server(environment=_digest(1)), [noted], NOW),
+    )
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert 'value="big" selected' in page
+    assert page.count("checked") == 1

@@ -1,0 +1,113 @@
+"""Events: written with the change, seen only by their audience, resumed without gap or repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from atoll.kit import db
+from atoll.kit.db import Database
+from atoll.kit.events import Event, EventStream, record
+from atoll.kit.loops import supervise
+
+ADA = frozenset({"user:ada", "everyone"})
+BOB = frozenset({"user:bob", "everyone"})
+ROOT = frozenset({"user:root", "admins", "everyone"})
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'x.sqlite'}")
+    database.upgrade([Path(db.__file__).parent / "migrations" / "versions"])
+    yield database
+    database.close()
+
+
+@pytest.fixture
+async def stream(database: Database) -> AsyncIterator[EventStream]:
+    stream = EventStream(database)
+    task = asyncio.create_task(stream.run())
+    yield stream
+    task.cancel()
+
+
+def write(database: Database, subject: str, *audience: str) -> None:
+    with database.write() as session:
+        record(session, "job", subject, "changed", audience)
+
+
+async def take(
+    stream: EventStream, after: int | None, who: frozenset[str], most: int
+) -> list[Event]:
+    taken = []
+    async for event in stream.follow(after, who):
+        assert event is not None
+        taken.append(event)
+        if len(taken) == most:
+            break
+    return taken
+
+
+async def test_a_stream_resumes_after_an_id_without_gap_or_repeat(
+    database: Database, stream: EventStream
+) -> None:
+    for number in range(5):
+        write(database, f"j-{number}", "user:ada")
+    taken = await asyncio.wait_for(take(stream, 2, ADA, 3), 5)
+    assert [event.subject for event in taken] == ["j-2", "j-3", "j-4"]
+
+
+async def test_events_reach_only_their_audience_and_admins(
+    database: Database, stream: EventStream
+) -> None:
+    write(database, "hers", "user:ada")
+    write(database, "his", "user:bob")
+    write(database, "all", "everyone")
+    assert [e.subject for e in await take(stream, 0, BOB, 2)] == ["his", "all"]
+    assert [e.subject for e in await take(stream, 0, ROOT, 3)] == ["hers", "his", "all"]
+
+
+async def test_a_change_reaches_a_waiting_stream_at_once(
+    database: Database, stream: EventStream
+) -> None:
+    waiting = asyncio.create_task(take(stream, 0, ADA, 1))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(write, database, "new", "user:ada")
+    assert (await asyncio.wait_for(waiting, 0.9))[0].subject == "new"  # sooner than the poll
+
+
+async def test_a_stream_that_failed_and_is_started_again_loses_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = EventStream(database)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    stream.listen(lambda event, _: told.put_nowait(event.subject))
+    begun, failed = asyncio.Event(), asyncio.Event()
+    loop, real = asyncio.get_running_loop(), stream._after
+
+    def after(seen: int) -> list[tuple[Event, frozenset[str]]]:
+        if not failed.is_set() and stream.newest() > seen:
+            loop.call_soon_threadsafe(failed.set)
+            raise sqlite3.OperationalError("database is locked")
+        loop.call_soon_threadsafe(begun.set)
+        return real(seen)
+
+    monkeypatch.setattr(stream, "_after", after)
+    task = asyncio.create_task(supervise("events", stream.run))
+    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.to_thread(write, database, "first", "everyone")
+    await asyncio.wait_for(failed.wait(), 10)
+    await asyncio.to_thread(write, database, "second", "everyone")
+    found = [await asyncio.wait_for(told.get(), 10) for _ in range(2)]
+    task.cancel()
+    assert found == ["first", "second"]
+
+
+def test_a_change_that_is_rolled_back_leaves_no_event(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write() as session:
+        record(session, "job", "j", "created", ["user:ada"])
+        raise RuntimeError
+    assert EventStream(database).newest() == 0
