@@ -91,7 +91,7 @@ docs: $(STAMPS)/test ## build the documentation into build/site, warnings are er
 
 constraints: $(UV) ## write constraints.txt anew from pyproject.toml's ranges
 	@$(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --extra embedded --extra test \
-	  --extra docs --extra agent --python-version 3.11 --universal pyproject.toml -o constraints.txt --upgrade
+	  --extra docs --extra agent --extra kubernetes --python-version 3.11 --universal pyproject.toml -o constraints.txt --upgrade
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" >> constraints.txt; sort -u -o constraints.txt constraints.txt
 
 clean: ## remove what was built, not what was installed
