@@ -11,7 +11,7 @@ SYSTEM_PYTHON ?= python3
 PORT ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install up down status test test-fast bench lint docs constraints clean
+.PHONY: help install up down status test test-fast bench lint docs wheel images constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -89,9 +89,15 @@ bench: install $(STAMPS)/test ## the figures, peers beside us: a table, and buil
 docs: $(STAMPS)/test ## build the documentation into build/site, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
 
+wheel: $(STAMPS)/lab ## the Python package, with the built lab extension, into dist/
+	@rm -f dist/atoll-*.whl && $(UV) build --quiet --wheel --out-dir dist . && ls dist/atoll-*.whl
+
+images: wheel ## the container images (REGISTRY=, TAG=dev, IMAGES="hub service …", BASE=, IMAGE_BUILDER=)
+	@images/build $(IMAGES)
+
 constraints: $(UV) ## write constraints.txt anew from pyproject.toml's ranges
 	@$(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --extra embedded --extra test \
-	  --extra docs --extra agent --extra kubernetes --python-version 3.11 --universal pyproject.toml -o constraints.txt --upgrade
+	  --extra docs --extra agent --extra kubernetes --extra science --python-version 3.11 --universal pyproject.toml -o constraints.txt --upgrade
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" >> constraints.txt; sort -u -o constraints.txt constraints.txt
 
 clean: ## remove what was built, not what was installed
