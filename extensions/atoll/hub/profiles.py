@@ -4,26 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from atoll.hub.images import Kept, allowed, checked_pattern
+from atoll.hub.resources import (
+    Bytes,
+    ChoiceName,
+    Cpu,
+    Gpu,
+    Image,
+    ImageChoice,
+    Label,
+    Saving,
+    Size,
+    Toleration,
+)
+from atoll.hub.storage import ShareName, Volume
 from atoll.kit.errors import ForbiddenError, InvalidError
 from atoll.kit.settings import Section
 
 ProfileName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+C = TypeVar("C")
+Pattern = Annotated[str, AfterValidator(checked_pattern)]
 _RESERVED: Final = ("JUPYTERHUB_", "ATOLL_", "JPY_")
 
 
 class Profile(Section):
-    """One offer. CPU and memory are told to the server and shown; one machine does not enforce them."""
+    """One offer. What is below `variables` counts where servers are pods of a cluster.
+
+    On one machine CPU and memory are told to the server and shown; nothing enforces them.
+    """
 
     title: Annotated[str, Field(min_length=1, max_length=100)]
     description: Annotated[str, Field(max_length=500)] = ""
-    cpu: Annotated[float, Field(gt=0)] | None = None
-    memory: Annotated[str, Field(pattern=r"^[0-9]+[KMGT]$")] | None = None  # such as 4G
+    cpu: Cpu | None = None  # the most it gets
+    memory: Bytes | None = None  # such as 4G; with more it is ended
     groups: list[str] = Field(default_factory=list)  # of the hub; empty: everybody
     variables: dict[str, str] = Field(default_factory=dict)
+
+    cpu_guarantee: Cpu | None = None  # what a node must have free for it
+    memory_guarantee: Bytes | None = None
+    gpu: Gpu | None = None
+    image: Image | None = None  # none: `hub.image`
+    images: dict[ChoiceName, ImageChoice] = Field(default_factory=dict)  # the first is the default
+    own_images: Pattern | None = None  # matches the whole of an image that a user may type
+    sizes: dict[ChoiceName, Size] = Field(default_factory=dict)  # the first is the default
+    shared_memory: Bytes | None = None  # of /dev/shm; it counts as memory
+    node_selector: dict[Label, str] = Field(default_factory=dict)
+    tolerations: list[Toleration] = Field(default_factory=list)
+    volumes: dict[ShareName, Volume] = Field(default_factory=dict)
+    idle_s: Annotated[int, Field(ge=0)] | None = None  # then it is stopped; 0: never
+    saving: Saving = Saving()
+    kubespawner: dict[str, Any] = Field(default_factory=dict)  # any of KubeSpawner's own options
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether the spawn page has more to ask than the profile itself."""
+        return bool(self.images or self.sizes or self.own_images)
 
     def open_to(self, groups: Collection[str]) -> bool:
         """Whether a member of these groups may use it."""
@@ -34,6 +73,41 @@ class Profile(Section):
         return {
             name: value for name, value in self.variables.items() if not name.startswith(_RESERVED)
         }
+
+    def sized(self, choice: str) -> Profile:
+        """The profile in the size of this name, the first for none; raises InvalidError."""
+        if not self.sizes:
+            return self._no("size", choice)
+        size = self._chosen("size", self.sizes, choice)
+        said = size.model_dump(exclude_none=True, exclude={"title", "gpu"})
+        return self.model_copy(update={**said, "gpu": size.gpu or self.gpu})
+
+    def image_of(self, choice: str, own: str, default: str, kept: Kept) -> str:
+        """The image to start from: the user's own, the choice of this name, or the profile's.
+
+        Raises InvalidError for none there is, ForbiddenError for one that the operator did not allow.
+        """
+        if own:
+            return allowed(own, self.own_images, kept)
+        if not self.images:
+            self._no("image", choice)
+            return self.image or default
+        return self._chosen("image", self.images, choice).image
+
+    def _chosen(self, what: str, choices: Mapping[str, C], choice: str) -> C:
+        if not choice:
+            return next(iter(choices.values()))
+        if choice in choices:
+            return choices[choice]
+        raise InvalidError(
+            f"{self.title} has no {what} {choice[:63]!r}.",
+            hint=f"Choose one of {', '.join(choices)}.",
+        )
+
+    def _no(self, what: str, choice: str) -> Profile:
+        if choice:
+            raise InvalidError(f"{self.title} offers no choice of its {what}.")
+        return self
 
 
 DEFAULT_PROFILES: Final = {

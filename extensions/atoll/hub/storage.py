@@ -1,0 +1,156 @@
+"""Where homes are kept in a cluster, and the directories that groups share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from atoll.hub.resources import ObjectName
+from atoll.kit.settings import Section
+
+MountPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]{1,200}$")]
+SubPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9{}._-]+(/[A-Za-z0-9{}._-]+)*$")]
+ShareName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+
+HOME_VOLUME: Final = "home"
+MEMORY_VOLUME: Final = "shared-memory"
+
+Kind = Literal["dynamic", "nfs", "existing", "none"]
+
+
+class Share(Section):
+    """A directory that the members of groups share; read-only for those not in `writers`."""
+
+    claim: ObjectName | None = None  # none: the homes' own claim, or their export
+    path: SubPath | None = None  # in it; none: `shared/NAME`
+    mount: MountPath | None = None  # none: `shared/NAME` beside the homes, as /srv/shared/NAME
+    groups: list[str] = Field(default_factory=list)  # who sees it; empty: everybody
+    writers: list[str] = Field(default_factory=list)  # groups that may write; empty: nobody
+
+    def open_to(self, groups: Collection[str]) -> bool:
+        """Whether a member of these groups sees it."""
+        known = {*self.groups, *self.writers}
+        return not self.groups or not known.isdisjoint(groups)
+
+    def written_by(self, groups: Collection[str]) -> bool:
+        """Whether a member of these groups may write."""
+        return not set(self.writers).isdisjoint(groups)
+
+
+class Volume(Section):
+    """A claim that a profile mounts."""
+
+    claim: ObjectName
+    mount: MountPath
+    path: SubPath | None = None  # in it; none: all of it
+    read_only: bool = False
+
+
+class StorageSection(Section):
+    """Homes: a claim for each user, one export or claim with a directory for each, or none."""
+
+    kind: Kind = "dynamic"
+    mount: MountPath = "/home/jovyan"
+    storage_class: str = ""  # dynamic: empty is the cluster's default class
+    capacity: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([KMGTP]i?)?$")] = "10Gi"
+    access_modes: list[
+        Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]
+    ] = Field(default_factory=lambda: ["ReadWriteOnce"])  # fmt: skip
+    claim: ObjectName | None = None  # existing, or nfs through a volume that stands for the export
+    sub_path: SubPath = "homes/{username}"  # existing and nfs: a user's directory in it
+    nfs_server: str = ""  # nfs without a claim
+    nfs_path: str = ""
+    shares: dict[ShareName, Share] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _complete(self) -> StorageSection:
+        if self.kind == "existing" and self.claim is None:
+            raise ValueError("kind existing needs `claim`")
+        if self.kind == "nfs" and self.claim is None and not (self.nfs_server and self.nfs_path):
+            raise ValueError("kind nfs needs `claim`, or `nfs_server` and `nfs_path`")
+        if "{username}" not in self.sub_path:
+            raise ValueError("sub_path must contain {username}, or all users would share a home")
+        for name, share in self.shares.items():
+            if share.claim is None and self.kind not in ("nfs", "existing"):
+                raise ValueError(
+                    f"shares.{name} needs `claim`: homes of kind {self.kind} have none"
+                )
+        return self
+
+    @property
+    def on_network(self) -> bool:
+        """Whether homes may lie on a network file system, where SQLite does not belong."""
+        return self.kind in ("nfs", "existing") or "ReadWriteMany" in self.access_modes
+
+
+def home_volume(storage: StorageSection) -> dict[str, Any]:
+    """The volume with the user's home, as a pod has it."""
+    if storage.kind == "dynamic":
+        return {"name": HOME_VOLUME, "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
+    if storage.kind == "none":
+        return {"name": HOME_VOLUME, "emptyDir": {}}
+    return {"name": HOME_VOLUME, **_source(storage, storage.claim)}
+
+
+def home_mount(storage: StorageSection) -> dict[str, Any]:
+    """Where the home is in the server's container."""
+    mount = {"name": HOME_VOLUME, "mountPath": storage.mount}
+    if storage.kind in ("nfs", "existing"):
+        mount["subPath"] = storage.sub_path
+    return mount
+
+
+def shares(
+    storage: StorageSection, groups: Collection[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The volumes and the mounts of what a member of these groups shares."""
+    volumes: dict[str, dict[str, Any]] = {}
+    mounts = []
+    for name, share in storage.shares.items():
+        if not share.open_to(groups):
+            continue
+        volume = HOME_VOLUME if share.claim in (None, storage.claim) else f"share-{name}"
+        if volume != HOME_VOLUME:
+            claim = {"claimName": share.claim}
+            volumes[volume] = {"name": volume, "persistentVolumeClaim": claim}
+        mount = {
+            "name": volume,
+            "mountPath": share.mount or f"/srv/shared/{name}",
+            "readOnly": not share.written_by(groups),
+        }
+        if volume == HOME_VOLUME or share.path is not None:
+            mount["subPath"] = share.path or f"shared/{name}"
+        mounts.append(mount)
+    return list(volumes.values()), mounts
+
+
+def extra(volumes: Mapping[str, Volume]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The volumes and the mounts of a profile's own."""
+    claims = [
+        {"name": f"volume-{name}", "persistentVolumeClaim": {"claimName": one.claim}}
+        for name, one in volumes.items()
+    ]
+    mounts = [
+        {
+            "name": f"volume-{name}",
+            "mountPath": one.mount,
+            "readOnly": one.read_only,
+            **({"subPath": one.path} if one.path is not None else {}),
+        }
+        for name, one in volumes.items()
+    ]
+    return claims, mounts
+
+
+def shared_memory(size: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The volume and the mount of /dev/shm in this size, which counts as the server's memory."""
+    volume = {"name": MEMORY_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": f"{size}i"}}
+    return volume, {"name": MEMORY_VOLUME, "mountPath": "/dev/shm"}  # noqa: S108  # a mount point
+
+
+def _source(storage: StorageSection, claim: str | None) -> dict[str, Any]:
+    if claim is not None:
+        return {"persistentVolumeClaim": {"claimName": claim}}
+    return {"nfs": {"server": storage.nfs_server, "path": storage.nfs_path}}
