@@ -14,6 +14,7 @@ from atoll.checkpoints import store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import BASE, LAST, CheckpointStatus, Digest, ServerStatus, Trigger
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
+from atoll.checkpoints.targets import Targets
 from atoll.kit.errors import ConflictError, FullError, InvalidError, NotFoundError, UnavailableError
 
 _NAMED_MOST: Final = 20  # servers that a hint lists
@@ -36,9 +37,10 @@ Request = Callable[[ServerRow, Trigger, str], CheckpointRow]
 class Environments:
     """What jobs need. `holder` is `job:` and the job's id."""
 
-    def __init__(self, ground: Ground, request: Request) -> None:
+    def __init__(self, ground: Ground, request: Request, targets: Targets) -> None:
         self._ground = ground
         self._request = request
+        self._targets = targets
 
     def check(self, user: str, server: str) -> None:
         """Raise InvalidError where nothing is known of the user's server of this name."""
@@ -88,6 +90,16 @@ class Environments:
         if session.get(HoldRow, (holder, digest)) is None:
             session.add(HoldRow(holder=holder, digest=digest))
             session.flush()
+
+    def reference(self, digest: str) -> str | None:
+        """What a node pulls to run in the environment; None for the base, and where no node can."""
+        with self._ground.database.read() as session:
+            for row in store.with_digest(session, digest):
+                if (
+                    image := row.image or self._targets.reference(row.repository, digest)
+                ) is not None:
+                    return image
+        return None
 
     def release(self, session: Session, holder: str) -> None:
         """Give up everything that the holder holds or waits for, in the caller's transaction."""

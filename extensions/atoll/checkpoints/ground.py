@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,32 @@ class Hub(Protocol):
         ...
 
 
+class Containment(StrEnum):
+    """What is known of a server's container."""
+
+    UNKNOWN = "unknown"  # nobody here looks after containers
+    RUNNING = "running"
+    LEAVING = "leaving"  # somebody has it deleted, and it still runs: held until it is saved
+    ENDED = "ended"  # it will never run again; its layer is there while its pod is
+
+
+class Containers(Protocol):
+    """What checkpoints need of whoever looks after containers; `pods.Pods` is it in a cluster."""
+
+    def state(self, start_id: str) -> Containment:
+        """How the container of this start stands."""
+        ...
+
+
+class NoContainers:
+    """Nobody looks after containers: who starts them tells how they stand."""
+
+    def state(self, start_id: str) -> Containment:
+        """Nothing is known."""
+        del start_id
+        return Containment.UNKNOWN
+
+
 class Ground:
     """The parts, opened once for each process."""
 
@@ -41,7 +68,10 @@ class Ground:
         settings: CheckpointSettings,
         hub: Hub,
         clock: Callable[[], datetime] = now,
+        *,
+        containers: Containers | None = None,
     ) -> None:
+        self.containers = containers or NoContainers()
         self.database = database
         self.home = home
         self.settings = settings

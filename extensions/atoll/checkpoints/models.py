@@ -60,12 +60,21 @@ class Progress(BaseModel):
     total: int = 0
 
 
+class PackageKind(StrEnum):
+    """Who installed a package."""
+
+    PYTHON = "python"
+    CONDA = "conda"
+    SYSTEM = "system"
+
+
 class Package(BaseModel):
-    """A change of one Python package; `before` is None where added, `after` None where removed."""
+    """A change of one package; `before` is None where added, `after` None where removed."""
 
     name: str
     before: str | None = None
     after: str | None = None
+    kind: PackageKind = PackageKind.PYTHON
 
 
 class DirectoryChange(BaseModel):
@@ -178,6 +187,8 @@ class Server(BaseModel):
     base_name: str = ""
     saved_at: datetime | None = None
     unsaved: Changes | None = None  # since `environment`, as last seen
+    ended_why: str | None = None  # the last time, where nobody stopped it: a sentence
+    failed_start: bool = False  # the last start never became ready
 
 
 class StartRequest(BaseModel):
@@ -186,6 +197,8 @@ class StartRequest(BaseModel):
     environment: EnvironmentChoice = LAST
     profile: str = ""
     contained: bool = False  # it runs in a container on a node: no directory is prepared
+    # what turned out not to start, as where its image cannot be pulled: the next best is chosen
+    without: Annotated[list[Digest], Field(max_length=20)] = []
 
 
 class Place(BaseModel):
@@ -215,7 +228,8 @@ class Preparation(BaseModel):
     `variables` are the process's environment variables (PATH, VIRTUAL_ENV, JUPYTER_PATH, …);
     `ATOLL_SERVER_START=start_id` is among them: it marks every process of this start.
     `fallback` says so when it is not the environment that was asked for. Where it is `contained`
-    there is no path: it starts from the image `environment`, from the profile's where that is None.
+    there is no path: it starts from the image `environment`, from the profile's where that is None;
+    `image` is that image as nodes pull it, and `hold_token` what its pod's atoll-hold says who it is by.
     """
 
     start_id: str
@@ -228,6 +242,14 @@ class Preparation(BaseModel):
     environment: Digest | None = None
     fallback: str | None = None
     contained: bool = False
+    image: str | None = None
+    hold_token: Annotated[str, Field(repr=False)] = ""
+
+
+class Hold(BaseModel):
+    """Whether a pod that is being deleted may go; it is asked again while it may not."""
+
+    release: bool
 
 
 class RestoreRequest(BaseModel):

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from atoll.checkpoints import metrics, node_queue, node_store, retention, store
-from atoll.checkpoints.ground import Ground
+from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.models import CheckpointId, CheckpointStatus, Digest, Trigger
 from atoll.checkpoints.node_models import (
     ImageSaved,
@@ -110,7 +110,8 @@ class Nodes:
             store.write_checkpoint(session, row, values)
             answer = ProgressAnswer(cancel=row.cancelled)
         if report.token_wanted and server.image is not None:
-            target = self._targets.target(row.repository, server.image, row.id)
+            image = self._targets.as_pushed(server.image)
+            target = self._targets.target(row.repository, image, row.id)
             answer.token = target.token if target.kind == "registry" else None
         return answer
 
@@ -252,14 +253,20 @@ class Nodes:
             lease=lease,
             lease_s=self._settings.lease_s,
             container=container,
-            live=not at_rest(server.status),
-            image=image,
+            live=not at_rest(server.status) or self._leaves(server),
+            image=self._targets.as_pushed(image),
             parent=parent,
             base=Digest(server.base or parent),
-            target=self._targets.target(repository, image, row.id),
+            target=self._targets.target(repository, self._targets.as_pushed(image), row.id),
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
         )
+
+    def _leaves(self, server: ServerRow) -> bool:
+        """Whether its container still runs although it is being saved for its end."""
+        if server.running_id is None:
+            return False
+        return self._ground.containers.state(server.running_id) is Containment.LEAVING
 
     def _limits(self, session: Session, user: str) -> SaveLimits:
         limits = self._ground.limits

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from atoll.checkpoints import store
-from atoll.checkpoints.ground import Ground
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from atoll.checkpoints import policy, store
+from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
 from atoll.checkpoints.saving import new_checkpoint, settled
 from atoll.checkpoints.store import ServerRow
+
+_ENDING_S: Final = 0.5  # how often a container that was told to end is looked at
 
 
 class Placed:
@@ -21,7 +27,7 @@ class Placed:
             again = session.get_one(ServerRow, row.id)
             if again.status != ServerStatus.PREPARING or again.start_id != row.start_id:
                 return
-            wanted = _wanted(again)
+            wanted, fallback = _begins_with(session, again)
             known = store.owned_checkpoint(session, row.user, wanted) if wanted else None
             store.change_server(
                 session,
@@ -39,26 +45,55 @@ class Placed:
                 node=None,
                 container=None,
                 image=None,
+                fallback=fallback or again.fallback,
                 reason=None,
-                message=again.fallback or "Your environment is ready.",
+                message=fallback or again.fallback or "Your environment is ready.",
                 done=0,
                 total=0,
             )
 
-    def settle(self, row: ServerRow) -> None:
-        """UNSAVED → SAVING, by its node's agent; → SAVED where it never had a container."""
+    def settle(self, row: ServerRow) -> float | None:
+        """UNSAVED → SAVING, by its node's agent; → SAVED where it never had a container.
+
+        The seconds until the next look while its container has not ended yet: it is saved at rest.
+        """
+        if row.container is not None and row.running_id is not None:
+            state = self._ground.containers.state(row.running_id)
+            if state is Containment.RUNNING:
+                return _ENDING_S
         with self._ground.database.write() as session:
             again = session.get_one(ServerRow, row.id)
             if again.status != ServerStatus.UNSAVED:
-                return
+                return None
             if again.container is None:
                 settled(session, again)
-                return
+                return None
             working = store.working_checkpoints(session, again.id)
             if not any(one.trigger == Trigger.STOP for one in working):
                 store.add_checkpoint(session, new_checkpoint(again, Trigger.STOP))
             message = "Your environment is being saved."
             store.change_server(session, again, status=ServerStatus.SAVING, message=message)
+        return None
+
+
+def _begins_with(session: Session, row: ServerRow) -> tuple[str | None, str | None]:
+    """What the start begins with (None: the profile's own image), and what to tell where it differs."""
+    wanted = _wanted(row)
+    if wanted is None or wanted not in row.without:
+        return wanted, None
+    earlier = [
+        policy.Candidate(one.digest, f"the checkpoint of {one.created_at:%d %b %H:%M} UTC")
+        for one in store.ready_checkpoints(session, row.id)
+        if one.digest is not None
+    ]
+    for candidate in policy.candidates(wanted, earlier, BASE):
+        if candidate.digest not in row.without:
+            break
+    told = (
+        "The environment that was asked for cannot be started: its image could not be pulled."
+        f" It is kept, and nothing is lost. This is {candidate.what}."
+    )
+    return None if candidate.digest == BASE else candidate.digest, told
 
 
 def _wanted(row: ServerRow) -> str | None:

@@ -72,8 +72,7 @@ class Preparing:
     def settle(self, row: ServerRow) -> float | None:
         """UNSAVED → SAVING where something changed, → SAVED where nothing did."""
         if row.contained:
-            self._placed.settle(row)
-            return None
+            return self._placed.settle(row)
         if row.running_id is not None and (wait := self._ended(row)):
             return wait
         directory = self._ground.directory(row)

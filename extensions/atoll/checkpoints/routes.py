@@ -16,6 +16,7 @@ from atoll.checkpoints.models import (
     CheckpointEdit,
     CheckpointRequest,
     Ended,
+    Hold,
     Preparation,
     RestoreRequest,
     Server,
@@ -96,6 +97,19 @@ def server_started(rules: Rules, _: TheHub, user: str, server: str, body: Starte
 def server_ended(rules: Rules, _: TheHub, user: str, server: str, body: Ended) -> Server:
     """The hub has ended the server: it is saved from now on. Answers at once."""
     return rules.servers.ended(user, server, body.start_id)
+
+
+@router.get("/starts/{start_id}/hold")
+async def hold(request: Request, rules: Rules, start_id: str, wait: Wait = 0) -> Hold:
+    """Whether the pod of this start, which somebody has deleted, may go: once it is saved."""
+    _, _, token = request.headers.get("Authorization", "").partition(" ")
+    rules.held.check(start_id, token.strip())
+    deadline = time.monotonic() + wait
+    while not (release := await asyncio.to_thread(rules.held.released, start_id)):
+        if time.monotonic() >= deadline:
+            break
+        await asyncio.sleep(_LOOK_S)
+    return Hold(release=release)
 
 
 @router.post("/servers/{user}/{server}/stop", status_code=202)

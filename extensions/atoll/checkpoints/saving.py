@@ -267,6 +267,8 @@ def unchanged(
         changes=before.changes if before is not None else {},
         packages=before.packages if before is not None else {},
         same_as=before.id if before is not None and not shown else None,
+        repository=before.repository if before is not None else None,
+        image=before.image if before is not None else server.image,
         finished_at=ground.clock(),
     )
     if shown:
@@ -290,6 +292,7 @@ def settled(session: Session, server: ServerRow) -> None:
         session,
         server,
         status=ServerStatus.PREPARING if wanted else ServerStatus.SAVED,
+        settled_id=server.running_id or server.settled_id,
         running_id=None,
         unsaved=None,
         reason=reason,

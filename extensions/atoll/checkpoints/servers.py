@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from atoll.checkpoints import views
 from atoll.checkpoints.discarding import discard
 from atoll.checkpoints.ground import Ground
+from atoll.checkpoints.hold_tokens import SECRET, token_of
 from atoll.checkpoints.models import (
     BASE,
     LAST,
@@ -30,6 +31,7 @@ from atoll.checkpoints.store import (
     servers_page,
     working_checkpoints,
 )
+from atoll.checkpoints.targets import Targets
 from atoll.kit.errors import ConflictError, InvalidError, NotFoundError
 from atoll.kit.events import record
 from atoll.kit.hub import Caller
@@ -43,9 +45,10 @@ _SETTLING = (ServerStatus.UNSAVED, ServerStatus.SAVING)
 class Servers:
     """Servers as the platform keeps them. `segment` is a server's name as URLs spell it."""
 
-    def __init__(self, ground: Ground, nodes: Nodes) -> None:
+    def __init__(self, ground: Ground, nodes: Nodes, targets: Targets) -> None:
         self._ground = ground
         self._nodes = nodes
+        self._targets = targets
 
     def page(self, caller: Caller, cursor: str | None, limit: int) -> Page[Server]:
         """The caller's servers, newest first; an administrator's page has everybody's."""
@@ -70,7 +73,7 @@ class Servers:
             row = find_server(session, checked_user(user), checked_server(segment))
         if row is None or row.start_id is None:
             raise NotFoundError("No start of this server was asked for.")
-        return views.preparation_view(row, self._ground.directory(row))
+        return self._preparation(row)
 
     def start(self, user: str, segment: str, request: StartRequest) -> Preparation:
         """The hub is about to start the server: have its environment prepared.
@@ -82,12 +85,23 @@ class Servers:
             row = find_server(session, checked_user(user), name)
             if row is None:
                 row = self._add(session, user, name)
-            if not _same_start(row, request.environment):
+            if not _same_start(row, request):
                 self._check_choice(session, user, request)
-                values = self._start_values(row, request.environment, contained=request.contained)
-                change_server(session, row, **values)
+                change_server(session, row, **self._start_values(row, request))
                 _hurry(session, row)
-        return views.preparation_view(row, self._ground.directory(row))
+        return self._preparation(row)
+
+    def _preparation(self, row: ServerRow) -> Preparation:
+        if not row.contained:
+            return views.preparation_view(row, self._ground.directory(row))
+        image = None
+        if row.environment is not None:
+            with self._ground.database.read() as session:
+                known = owned_checkpoint(session, row.user, row.environment)
+            if known is not None:
+                image = known.image or self._targets.reference(known.repository, row.environment)
+        token = token_of(self._ground.home.secret(SECRET), row.start_id or "")
+        return views.preparation_view(row, self._ground.directory(row), image, token)
 
     def started(self, user: str, segment: str, body: Started) -> Server:
         """The hub has started the server for this preparation, in a container where it has a place.
@@ -115,16 +129,27 @@ class Servers:
                     target=ServerTarget.RUNNING,
                     started_at=self._ground.clock(),
                     ended_at=None,
+                    ended_why=None,
                     failed_start=False,
                     reason=None,
                     message=None,
                 )
         return views.server_view(row)
 
-    def ended(self, user: str, segment: str, start_id: str | None = None) -> Server:
+    def placed(self, row: ServerRow, place: Place) -> None:
+        """Where the container of its last preparation is, whether the hub lives to tell it or not."""
+        with self._ground.database.write() as session:
+            again = session.get_one(ServerRow, row.id)
+            if again.running_id == row.running_id and again.contained and again.container is None:
+                change_server(session, again, **_place_values(again, place))
+
+    def ended(
+        self, user: str, segment: str, start_id: str | None = None, why: str | None = None
+    ) -> Server:
         """The hub has ended the server, or its start: have it saved. Returns at once.
 
-        What is said of another start than the last one came too late, and changes nothing.
+        What is said of another start than the last one came too late, and changes nothing. `why` is
+        a sentence where nobody had it stopped.
         """
         name = checked_server(segment)
         with self._ground.database.write() as session:
@@ -141,6 +166,7 @@ class Servers:
                     status=ServerStatus.UNSAVED,
                     start_id=None,
                     ended_at=self._ground.clock(),
+                    ended_why=why,
                     failed_start=row.status == ServerStatus.PREPARED,
                     reason=None,
                     message="The server ended; its environment is about to be saved.",
@@ -220,18 +246,19 @@ class Servers:
                 hint="Choose another one, or start fresh.",
             )
 
-    def _start_values(self, row: ServerRow, choice: str, *, contained: bool) -> dict[str, object]:
+    def _start_values(self, row: ServerRow, request: StartRequest) -> dict[str, object]:
         values: dict[str, object] = {
             "target": ServerTarget.RUNNING,
             "start_id": new_id("st"),
-            "choice": choice,
+            "choice": request.environment,
+            "without": list(request.without),
             "fallback": None,
             "reason": None,
             "done": 0,
             "total": 0,
         }
         if row.status in _AT_REST:
-            values["contained"] = contained
+            values["contained"] = request.contained
         if row.status in _AT_REST or row.status == ServerStatus.PREPARING:
             return {
                 **values,
@@ -248,12 +275,13 @@ class Servers:
         }
 
 
-def _same_start(row: ServerRow, choice: str) -> bool:
+def _same_start(row: ServerRow, request: StartRequest) -> bool:
     """Whether this start was asked for already and has not been carried out."""
     return (
         row.target == ServerTarget.RUNNING
         and row.start_id is not None
-        and row.choice == choice
+        and row.choice == request.environment
+        and row.without == request.without
         and row.status != ServerStatus.RUNNING
         and row.status not in _AT_REST
     )

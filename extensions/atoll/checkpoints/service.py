@@ -25,7 +25,8 @@ from sqlalchemy.orm import Session
 from atoll import oci
 from atoll.checkpoints import changes, retention, store, views
 from atoll.checkpoints.environments import Environments
-from atoll.checkpoints.ground import Ground, Hub
+from atoll.checkpoints.ground import Containers, Ground, Hub
+from atoll.checkpoints.held import Held
 from atoll.checkpoints.models import (
     Changes,
     Checkpoint,
@@ -70,12 +71,14 @@ class Checkpoints:
         *,
         nodes: NodeSettings | None = None,
         targets: Targets | None = None,
+        containers: Containers | None = None,
     ) -> None:
-        self.ground = Ground(database, home, settings, hub, clock)
+        self.ground = Ground(database, home, settings, hub, clock, containers=containers)
         targets = targets or LayoutTargets(home.images)
         self.nodes = Nodes(self.ground, nodes or NodeSettings(), targets)
-        self.servers = Servers(self.ground, self.nodes)
-        self.environments = Environments(self.ground, self.request)
+        self.servers = Servers(self.ground, self.nodes, targets)
+        self.held = Held(self.ground, self.servers)
+        self.environments = Environments(self.ground, self.request, targets)
         self._database = database
 
     def reconcilers(self) -> list[Reconciler]:

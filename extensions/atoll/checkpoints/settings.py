@@ -48,6 +48,7 @@ class RegistrySettings(Section):
     prefix: Annotated[
         str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$")
     ] = "atoll"
+    pull_address: str = ""  # as nodes name it when they pull; empty: as `address`
     plain_http: bool = False
     issuer: str = ""  # as in the registry's auth.token; empty: it asks for no token
     service: str = "registry"  # likewise

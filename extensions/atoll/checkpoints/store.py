@@ -65,6 +65,9 @@ class ServerRow(Row):
     node: Mapped[str | None]  # where the container is, once it was started
     container: Mapped[str | None]
     image: Mapped[str | None]  # what it was started from, by digest
+    without: Mapped[list[str]] = mapped_column(JSON, default=list)  # what this start did without
+    settled_id: Mapped[str | None]  # the last start of which nothing is unsaved any more
+    ended_why: Mapped[str | None]  # where nobody stopped it: a sentence
 
 
 class CheckpointRow(Row):
@@ -97,6 +100,7 @@ class CheckpointRow(Row):
     layers: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)  # over the base: bytes
     cancelled: Mapped[bool] = mapped_column(default=False)  # its user does not want it any more
     node: Mapped[str | None] = mapped_column(index=True)  # whose agent carries it out
+    image: Mapped[str | None]  # what to start from, where that is in no repository of ours
     repository: Mapped[str | None]  # of the registry, where it is in one
     lease: Mapped[str | None]  # of the agent that works on it, or did so last
     lease_until: Mapped[datetime | None] = mapped_column(Moment)
@@ -130,6 +134,11 @@ class HoldRow(Base):
 def server_subject(row: ServerRow) -> str:
     """What events and the reconciler's queue call a server."""
     return f"{row.user}/{server_segment(row.name)}"
+
+
+def running_as(session: Session, start_id: str) -> ServerRow | None:
+    """The server that runs, or ran last and is not settled, as this start."""
+    return session.scalar(select(ServerRow).where(ServerRow.running_id == start_id))
 
 
 def change_server(session: Session, row: ServerRow, **values: object) -> None:

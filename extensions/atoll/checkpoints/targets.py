@@ -63,6 +63,14 @@ class Targets(Protocol):
         """What lies there, for as long as the context lasts."""
         ...
 
+    def reference(self, repository: str | None, digest: str) -> str | None:
+        """What a node pulls to have the image; None where no node can."""
+        ...
+
+    def as_pushed(self, image: str) -> str:
+        """The reference of a container's image with the registry's name that agents use."""
+        ...
+
 
 class LayoutTargets:
     """One image layout for all users of this machine."""
@@ -85,6 +93,14 @@ class LayoutTargets:
         """The layout."""
         del repository
         yield oci.LayoutStore(self._path)
+
+    def reference(self, repository: str | None, digest: str) -> None:
+        """None: nodes pull from registries."""
+        del repository, digest
+
+    def as_pushed(self, image: str) -> str:
+        """The same."""
+        return image
 
 
 class RegistryTargets:
@@ -126,6 +142,22 @@ class RegistryTargets:
         )
         with RegistryStore(registry, repository) as store:
             yield store
+
+    def reference(self, repository: str | None, digest: str) -> str | None:
+        """By the name that nodes know the registry by."""
+        if repository is None:
+            return None
+        return f"{self._pull_address}/{repository}@{digest}"
+
+    def as_pushed(self, image: str) -> str:
+        """Nodes and agents may know one registry by two names."""
+        own = f"{self._pull_address}/"
+        rest = image.removeprefix(own)
+        return f"{self._settings.address}/{rest}" if image.startswith(own) else image
+
+    @property
+    def _pull_address(self) -> str:
+        return self._settings.pull_address or self._settings.address
 
     def _reader(self, repository: str) -> TokenSource | None:
         tokens = self._tokens

@@ -40,6 +40,8 @@ def server_view(row: ServerRow, turn: Turn | None = None) -> Server:
         base_name=row.base_name,
         saved_at=row.saved_at,
         unsaved=Changes.model_validate(row.unsaved) if row.unsaved is not None else None,
+        ended_why=row.ended_why,
+        failed_start=row.failed_start,
     )
 
 
@@ -85,8 +87,10 @@ def checkpoint_view(
     )
 
 
-def preparation_view(row: ServerRow, directory: EnvironmentDirectory) -> Preparation:
-    """How a server's start stands."""
+def preparation_view(
+    row: ServerRow, directory: EnvironmentDirectory, image: str | None = None, hold_token: str = ""
+) -> Preparation:
+    """How a server's start stands; `image` and `hold_token` are of one in a container."""
     start_id = row.start_id or ""
     running = row.status in (ServerStatus.PREPARED, ServerStatus.RUNNING)
     ready = running and bool(start_id) and row.running_id == start_id
@@ -105,6 +109,8 @@ def preparation_view(row: ServerRow, directory: EnvironmentDirectory) -> Prepara
         environment=_digest(row.environment),
         fallback=row.fallback,
         contained=row.contained,
+        image=image if ready else None,
+        hold_token=hold_token if ready and row.contained else "",
     )
 
 

@@ -52,6 +52,9 @@ def _servers() -> None:
         sa.Column("node", sa.String(), nullable=True),
         sa.Column("container", sa.String(), nullable=True),
         sa.Column("image", sa.String(), nullable=True),
+        sa.Column("without", sa.JSON(), nullable=False),
+        sa.Column("settled_id", sa.String(), nullable=True),
+        sa.Column("ended_why", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_servers"),
         sa.UniqueConstraint("user", "name", name="uq_servers_user"),
     )
@@ -90,6 +93,7 @@ def _checkpoints() -> None:
         sa.Column("layers", sa.JSON(), nullable=False),
         sa.Column("cancelled", sa.Boolean(), nullable=False),
         sa.Column("node", sa.String(), nullable=True),
+        sa.Column("image", sa.String(), nullable=True),
         sa.Column("repository", sa.String(), nullable=True),
         sa.Column("lease", sa.String(), nullable=True),
         sa.Column("lease_until", sa.DateTime(), nullable=True),
