@@ -1,0 +1,3 @@
+module atoll.dev/hold
+
+go 1.19
