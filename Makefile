@@ -11,7 +11,7 @@ SYSTEM_PYTHON ?= python3
 PORT ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install up down status test test-fast bench lint docs wheel images constraints clean
+.PHONY: help install up down status test test-fast test-postgres bench lint docs wheel images constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -71,11 +71,15 @@ status: ## what runs
 test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, service, platform, browser, wheel, demos
 	@$(MAKE) --no-print-directory lint
 	@cd $(LAB) && npm test --silent
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" tests
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" --ignore=tests/postgres tests
 	@$(PYTHON) -m pytest -m "platform or browser" tests
 
+test-postgres: $(STAMPS)/test ## the service's tests again, on PostgreSQL instead of SQLite
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --database=postgres --durations=10 \
+	  tests/service tests/unit/kit tests/unit/jobs tests/postgres
+
 test-fast: $(STAMPS)/test ## the tests that start no platform
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" tests
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" --ignore=tests/postgres tests
 
 lint: $(STAMPS)/test ## ruff, mypy, import contracts, eslint, prettier
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

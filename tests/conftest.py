@@ -1,8 +1,37 @@
-"""What all tests share: one that did not run counts as a failure."""
+"""What all tests share: one that did not run counts as a failure; the database they run on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from tests.databases import DATABASES
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--database=postgres`."""
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgres"),
+        default="sqlite",
+        help="what tests of the service run on",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the choice."""
+    DATABASES.kind = config.getoption("--database")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A test that had a folder of its own gives up the databases that belong to it."""
+    yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if isinstance(folder, Path):
+        DATABASES.forget(folder)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,8 @@ from atoll.kit import events
 from atoll.kit.db import Database
 from atoll.kit.home import Home
 
+from tests.databases import url_of
+
 from .whole import whole_service
 
 
@@ -33,7 +35,7 @@ def call(url: str, path: str, token: str = "ada", **more: object) -> httpx.Respo
 
 def happen(home: Home, subject: str, *audience: str) -> None:
     """Something changes, as another replica of the service would record it."""
-    database = Database(f"sqlite:///{home.service / 'atoll.sqlite'}")
+    database = Database(url_of(home))
     with database.write() as session:
         events.record(session, "dataset", subject, "changed", audience)
     database.close()

@@ -14,6 +14,8 @@ from atoll.apps.api import create_api
 from atoll.apps.service import MIGRATIONS
 from atoll.kit.db import Base, Database
 
+from tests.databases import DATABASES
+
 KILLED_AT = """
 import os, signal, sys
 from atoll.apps.service import MIGRATIONS
@@ -32,7 +34,7 @@ database.upgrade(MIGRATIONS)
 
 
 def migrated(path: Path) -> Database:
-    database = Database(f"sqlite:///{path}")
+    database = Database(DATABASES.url(path))
     database.upgrade(MIGRATIONS)
     return database
 
@@ -60,7 +62,7 @@ def test_an_upgrade_that_is_killed_is_done_at_the_next_start(
 ) -> None:
     path = tmp_path / "atoll.sqlite"
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED_AT, f"sqlite:///{path}", statement], check=False
+        [sys.executable, "-c", KILLED_AT, DATABASES.url(path), statement], check=False
     )
     assert killed.returncode == -signal.SIGKILL
     assert missing(path) == []

@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from tests.databases import url_of
+
 USERS = {
     "ada": {"kind": "user", "name": "ada", "groups": ["flyers"], "scopes": ["custom:atoll:use"]},
     "ada-server": {"kind": "user", "name": "ada", "scopes": ["custom:atoll:use!server=ada/big"]},
@@ -67,7 +69,7 @@ def whole_service(home: Home, **sections: BaseModel) -> Iterator[str]:
     """
     home.create()
     with served(hub) as address:
-        section = ServiceSection(hub_api_url=f"{address}/hub/api/")
+        section = ServiceSection(hub_api_url=f"{address}/hub/api/", database=url_of(home))
         config = ServiceSettings.model_validate({"service": section, **sections})
         with served(build(home, config)) as url:
             yield f"{url}/services/atoll"

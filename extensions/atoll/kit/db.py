@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import (
-    DateTime,
-    Dialect,
-    Engine,
-    MetaData,
-    TypeDecorator,
-    create_engine,
-    event,
-    make_url,
-    text,
-    update,
-)
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from alembic.util import CommandError
+from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry
 
-_BUSY_MS = 10_000  # how long a writer waits for another before it gives up
+from atoll.kit import engines
+from atoll.kit.errors import UnavailableError
+from atoll.kit.settings import SettingsError
+
+_PATIENCE_S: Final = 60.0  # a database that starts at the same time, or is being restarted
+_LOOK_S: Final = 1.0
 
 
 def now() -> datetime:
@@ -88,13 +84,16 @@ def guarded_update(
 class Database:
     """One database: `read()` and `write()` give sessions that are one short transaction each.
 
-    Never hold one across slow work. From the event loop, call in a thread.
+    Never hold one across slow work. From the event loop, call in a thread. Both raise
+    UnavailableError where the database does not answer: what a `write()` was to do is then not
+    done, or (where the connection broke at its very end) may be; who tries again looks first.
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+        self.engine = engines.engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._listeners: list[Callable[[], None]] = []
+        self._turn = Lock()
 
     def after_commit(self, listener: Callable[[], None]) -> None:
         """Call the listener after each write; it must not raise and must not block."""
@@ -103,16 +102,22 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session to read with; nothing is written."""
-        with self._sessions() as session:
+        with engines.telling(), self._sessions() as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that is committed at the end, or rolled back where an error leaves it."""
-        with self._sessions() as session, session.begin():
-            if self.engine.dialect.name == "sqlite":
-                # Take the write lock first: upgrading a read lock later can fail at once.
-                session.execute(text("BEGIN IMMEDIATE"))
+        """A session that is committed at the end, or rolled back where an error leaves it.
+
+        Writers take turns, over all services on this database: nobody else writes meanwhile.
+        """
+        with (
+            self._turns(),
+            engines.telling(),
+            self._sessions() as session,
+            session.begin(),
+        ):
+            engines.begin_writing(session)
             yield session
         for listener in self._listeners:
             listener()
@@ -121,36 +126,49 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
-    def upgrade(self, migrations: list[Path]) -> None:
+    def upgrade(self, migrations: list[Path], *, patience_s: float = _PATIENCE_S) -> None:
         """Bring the schema to its newest version, wholly or not at all, however this ends.
 
-        Each folder is one capability's own branch. Who comes second waits for the first.
+        Each folder is one capability's own branch. Who comes second waits for the first; a
+        database that does not answer yet is waited for. Raises UnavailableError where it never
+        does, SettingsError where it is of a newer version, or cannot hold every text.
         """
-        with self.engine.begin() as connection:
-            if self.engine.dialect.name == "sqlite":
-                connection.execute(text("BEGIN IMMEDIATE"))
+        give_up = time.monotonic() + patience_s
+        while True:
+            try:
+                self._upgrade(migrations)
+            except UnavailableError:
+                if time.monotonic() > give_up:
+                    raise
+            else:
+                return
+            time.sleep(_LOOK_S)
+
+    def _upgrade(self, migrations: list[Path]) -> None:
+        with engines.telling(), self._sessions() as session, session.begin():
+            engines.begin_writing(session)
+            engines.check(session)
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.set_main_option("path_separator", "newline")
             config.set_main_option("version_locations", "\n".join(str(path) for path in migrations))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "heads")
+            config.attributes["connection"] = session.connection()
+            try:
+                command.upgrade(config, "heads")
+            except CommandError as error:
+                raise SettingsError(
+                    f"The database is of another version of the platform ({error}).",
+                    hint="Run the newest version that has used it; versions do not go back.",
+                ) from error
 
-
-def _engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    # One connection a thread, never shared; autocommit off the driver: `write` says BEGIN itself.
-    engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000})
-    event.listen(engine, "connect", _set_up_sqlite)
-    return engine
-
-
-def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # sqlite3: no implicit BEGIN
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # a power cut loses nothing that was answered
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    cursor.close()
+    @contextmanager
+    def _turns(self) -> Iterator[None]:
+        """Wait here for this process's other writers, not with a connection that readers need."""
+        if not self._turn.acquire(timeout=engines.BUSY_S):
+            raise UnavailableError(
+                "The platform writes too much at this moment.", hint="Try again in a moment."
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from pydantic import BaseModel
-from sqlalchemy import JSON, delete, func, select
+from sqlalchemy import JSON, BigInteger, Integer, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.kit.db import Base, Database, Moment, now
@@ -42,7 +42,9 @@ class EventRow(Base):
     __tablename__ = "events"
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  # SQLAlchemy's own form
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
     time: Mapped[datetime] = mapped_column(Moment, default=now)
     kind: Mapped[str]
     subject: Mapped[str]

@@ -27,6 +27,8 @@ from atoll.kit.hub import HubAuth
 from atoll.kit.loops import KeyedQueue, run_reconciler
 from fastapi import FastAPI
 
+from tests.databases import url_of
+
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 
 USERS = {
@@ -64,7 +66,7 @@ class HubStub:
 def build(home: Home, settings: CheckpointSettings, hub: HubStub) -> FastAPI:
     """The app with its reconcilers, woken by events, as the service has it."""
     home.create()
-    database = Database(f"sqlite:///{home.service / 'atoll.sqlite'}")
+    database = Database(url_of(home))
     database.upgrade([KIT_MIGRATIONS, MIGRATIONS])
     checkpoints = Checkpoints(database, home, settings, hub)
     events = EventStream(database)

@@ -17,6 +17,8 @@ from atoll.checkpoints.models import CheckpointRequest, StartRequest
 from atoll.kit.errors import AtollError
 from atoll.kit.home import Home
 
+from tests.databases import variables
+
 from . import service_under_test
 from .conftest import FAST
 from .platform import Atoll, Running, eventually, wheel
@@ -38,7 +40,7 @@ class Service:
         (self.home.run / "armed").unlink(missing_ok=True)
         program = [sys.executable, "-P", str(service_under_test.__file__)]
         argv = [*program, str(self.home.path), FAST.model_dump_json(), place_of_death]
-        self._process = process = subprocess.Popen(argv)
+        self._process = process = subprocess.Popen(argv, env=variables(self.home))
         eventually(lambda: port.exists() or process.poll(), bool)
         assert port.exists()
         for connection in self.atoll.connections.values():

@@ -23,6 +23,8 @@ from atoll.kit.hub import Caller, HubAuth
 from atoll.kit.loops import KeyedQueue, run_reconciler
 from fastapi import FastAPI
 
+from tests.databases import url_of
+
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 
 USERS = {
@@ -66,7 +68,7 @@ class ReadsKept:
 def build(home: Home, settings: DatasetSettings, reads: ReadsKept) -> FastAPI:
     """The app with its reconciler, woken by events, as the service has it."""
     home.create()
-    database = Database(f"sqlite:///{home.service / 'atoll.sqlite'}")
+    database = Database(url_of(home))
     database.upgrade([KIT_MIGRATIONS, MIGRATIONS])
     datasets = Datasets(database, home, settings, reads)
     events = EventStream(database)

@@ -15,6 +15,8 @@ from atoll.datasets.settings import DatasetSettings
 from atoll.kit.errors import NotFoundError
 from atoll.kit.home import Home
 
+from tests.databases import DATABASES
+
 from .platform import Atoll, eventually, serving
 
 
@@ -62,6 +64,7 @@ def test_the_platforms_own_are_found_again_when_the_home_has_moved(tmp_path: Pat
         other = atoll.write("other.csv", "a\n1\n")
         atoll.added("weather", other, who="admin", platform=True, grants=["everyone"])
     before.path.rename(after.path)
+    DATABASES.move(before.path, after.path)
     with serving(after, DatasetSettings()) as atoll:
         atoll.rules.seed()
         flights = atoll.probed("flights")

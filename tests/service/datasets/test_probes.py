@@ -21,6 +21,8 @@ from atoll.kit.errors import ConflictError, ForbiddenError, InvalidError, NotFou
 from atoll.kit.home import Home
 from atoll.kit.http import Connection
 
+from tests.databases import variables
+
 from .platform import Atoll, eventually
 
 LIMIT_S = 3.0
@@ -261,6 +263,7 @@ class Service:
                 settings,
             ],
             cwd=Path(__file__).parents[3],
+            env=variables(home),
         )
         number = eventually(lambda: port.read_text() if port.exists() else "", bool)
         self.http = Connection(f"http://127.0.0.1:{number}/api/v1/", "ada")

@@ -33,6 +33,8 @@ from atoll.kit.hub import HubAuth
 from atoll.kit.loops import KeyedQueue, run_reconciler
 from fastapi import FastAPI
 
+from tests.databases import url_of as database_url_of
+
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 MIGRATIONS = [KIT_MIGRATIONS, checkpoint_service.MIGRATIONS, service.MIGRATIONS]
 
@@ -87,7 +89,7 @@ class HubStub:
 def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
     """The app with its reconcilers, woken by events, as the service has it."""
     home.create()
-    database = Database(f"sqlite:///{home.service / 'atoll.sqlite'}")
+    database = Database(database_url_of(home))
     database.upgrade(MIGRATIONS)
     quick = CheckpointSettings(watch_every_s=0.1, scan_every_s=0.2, end_grace_s=1)
     hub = HubStub()

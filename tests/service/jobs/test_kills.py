@@ -20,6 +20,8 @@ from atoll.kit.errors import UnavailableError
 from atoll.kit.home import Home
 from atoll.kit.processes import marked
 
+from tests.databases import variables
+
 from .conftest import FAST, end_all
 from .platform import Atoll, eventually, notebook, printed
 
@@ -49,6 +51,7 @@ class Platform:
                 *([die_at] if die_at else []),
             ],
             cwd=ROOT,
+            env=variables(self.home),
         )
         eventually(port.exists, bool)
         atoll = Atoll(f"http://127.0.0.1:{port.read_text()}/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -29,6 +28,8 @@ from atoll.checkpoints.node_models import SaveOrder
 from atoll.kit.home import Home
 from atoll.kit.http import Call, Connection
 from atoll.kit.names import server_segment
+
+from tests.databases import variables
 
 from .containers import base_image
 
@@ -173,6 +174,7 @@ class ServiceProcess:
     """The service in a process of its own, killed and started again at the same address."""
 
     def __init__(self, home: Home, settings: dict[str, object]) -> None:
+        self.home = home
         home.create()
         with socket.create_server(("127.0.0.1", 0)) as ear:
             self.port = ear.getsockname()[1]
@@ -183,7 +185,7 @@ class ServiceProcess:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._process = subprocess.Popen(self._argv, cwd=ROOT, env=dict(os.environ))
+        self._process = subprocess.Popen(self._argv, cwd=ROOT, env=variables(self.home))
         eventually(self._answers, bool)
 
     def kill(self) -> None:

@@ -12,6 +12,8 @@ from atoll.apps.service import build
 from atoll.apps.settings import ServiceSettings
 from atoll.kit.home import Home
 
+from tests.databases import url_of
+
 from ..whole import hub, served
 
 
@@ -19,7 +21,10 @@ def main(home: str, port: str, settings: str) -> None:
     place = Home(Path(home))
     with served(hub) as address:
         config = ServiceSettings.model_validate(
-            {**json.loads(settings), "service": {"hub_api_url": f"{address}/hub/api/"}}
+            {
+                **json.loads(settings),
+                "service": {"hub_api_url": f"{address}/hub/api/", "database": url_of(place)},
+            }
         )
         server = uvicorn.Server(
             uvicorn.Config(build(place, config), log_config=None, access_log=False)

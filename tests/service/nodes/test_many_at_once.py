@@ -21,6 +21,8 @@ from atoll.kit.db import Database
 from atoll.kit.home import Home
 from atoll.kit.names import new_id
 
+from tests.databases import url_of
+
 from ..whole import hub, served
 from .cluster import Cluster, eventually
 
@@ -44,7 +46,7 @@ def evening(home: Home) -> Iterator[Cluster]:
     home.create()
     with served(hub) as address:
         config = ServiceSettings(
-            service=ServiceSection(hub_api_url=f"{address}/hub/api/"),
+            service=ServiceSection(hub_api_url=f"{address}/hub/api/", database=url_of(home)),
             nodes=NodeSettings(at_once=AT_ONCE),
         )
         app = build(home, config)
@@ -84,7 +86,7 @@ def test_three_hundred_stops_are_saved_in_order_and_within_the_limits(
 
 def running(cluster: Cluster, names: list[str]) -> None:
     """Servers that run in containers, written down all at once."""
-    database = Database(f"sqlite:///{cluster.home.service / 'atoll.sqlite'}")
+    database = Database(url_of(cluster.home))
     with database.write() as session:
         for number, name in enumerate(names):
             session.add(

@@ -16,6 +16,8 @@ from atoll.kit import db
 from atoll.kit.db import Database, now
 from atoll.kit.errors import UnauthenticatedError, UnavailableError
 
+from tests.databases import DATABASES
+
 TOKEN = "job-" + "1" * 56
 
 
@@ -42,7 +44,7 @@ def hub() -> Hub:
 
 @pytest.fixture
 def identities(tmp_path: Path, hub: Hub) -> Iterator[Identities]:
-    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    database = Database(DATABASES.url(tmp_path / "jobs.sqlite"))
     database.upgrade([Path(db.__file__).parent / "migrations" / "versions", MIGRATIONS])
     row = JobRow(
         id="j-1", created_at=now(), user="ada", name="n", kernel="python3", language="python",

@@ -13,6 +13,8 @@ from atoll.kit.db import Database
 from atoll.kit.events import Event, EventStream, record
 from atoll.kit.loops import supervise
 
+from tests.databases import DATABASES
+
 ADA = frozenset({"user:ada", "everyone"})
 BOB = frozenset({"user:bob", "everyone"})
 ROOT = frozenset({"user:root", "admins", "everyone"})
@@ -20,7 +22,7 @@ ROOT = frozenset({"user:root", "admins", "everyone"})
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'x.sqlite'}")
+    database = Database(DATABASES.url(tmp_path / "x.sqlite"))
     database.upgrade([Path(db.__file__).parent / "migrations" / "versions"])
     yield database
     database.close()

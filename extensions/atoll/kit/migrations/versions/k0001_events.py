@@ -9,11 +9,15 @@ branch_labels = ("kit",)
 depends_on = None
 
 
+EVENT_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""SQLite counts by itself only what is called INTEGER; that has 64 bits there."""
+
+
 def upgrade() -> None:
     """Create the table of events."""
     op.create_table(
         "events",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", EVENT_ID, autoincrement=True, nullable=False),
         sa.Column("time", sa.DateTime(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
