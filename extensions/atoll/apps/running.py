@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -28,9 +28,11 @@ class Loops:
         events: EventStream,
         reconcilers: Iterable[Reconciler],
         at_start: Iterable[Callable[[], None]] = (),
+        beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     ) -> None:
         self._events = events
         self._at_start = list(at_start)
+        self._beside = dict(beside or {})
         self._reconcilers = list(reconcilers)
         self._queues: dict[str, KeyedQueue] = {}
 
@@ -41,6 +43,7 @@ class Loops:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "events": self._events.run,
             "pruning": self._prune,
+            **self._beside,
         }
         for reconciler in self._reconcilers:
             loops[reconciler.name] = partial(self._reconcile, reconciler)
@@ -59,10 +62,14 @@ class Loops:
         queue = self._queues[reconciler.name] = KeyedQueue()
         await run_reconciler(reconciler, queue, workers=WORKERS)
 
-    def _wake(self, event: Event, _audience: frozenset[str]) -> None:
-        queue = self._queues.get(event.kind)
+    def wake(self, name: str, key: str) -> None:
+        """Have the reconciler of this name look at the key. For the event loop's thread."""
+        queue = self._queues.get(name)
         if queue is not None:
-            queue.add(event.subject)
+            queue.add(key)
+
+    def _wake(self, event: Event, _audience: frozenset[str]) -> None:
+        self.wake(event.kind, event.subject)
 
     async def _prune(self) -> None:
         while True:

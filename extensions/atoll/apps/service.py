@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
 from atoll.apps.api import create_api
+from atoll.apps.clusters import place_of
 from atoll.apps.running import Loops
 from atoll.apps.settings import ServiceSettings
 from atoll.checkpoints import agents, targets
@@ -41,6 +42,7 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
     database.upgrade(MIGRATIONS)
     hub = HubApi(config.service.hub_api_url, home.secret("service-token"))
 
+    place = place_of(config)
     state = (api := create_api()).state
     state.home, state.database, state.events = home, database, EventStream(database)
     state.checkpoints = checkpoints.Checkpoints(
@@ -50,6 +52,7 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
         hub,
         nodes=config.nodes,
         targets=targets.targets(home, config.registry),
+        containers=place.containers,
     )
     state.agents = agents.authenticator(home, config.nodes)
     environments, url = state.checkpoints.environments, config.service.url
@@ -58,7 +61,10 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
     state.auth = HubAuth(config.service.hub_api_url, issued=state.jobs.identify)
     capabilities = (state.checkpoints, state.jobs, state.datasets)
     reconcilers = [one for capability in capabilities for one in capability.reconcilers()]
-    loops = Loops(state.events, reconcilers, at_start=[state.datasets.seed])
+    reconcilers += place.watch(state.checkpoints)
+    at_start = [state.datasets.seed]
+    loops = Loops(state.events, reconcilers, at_start, beside=place.loops)
+    place.wake(loops, state.events)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -67,6 +73,7 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
         await state.auth.close()
         await state.agents.close()
         hub.close()
+        place.close()
         database.close()
 
     return Starlette(

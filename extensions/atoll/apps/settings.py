@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, RegistrySettings
 from atoll.datasets.settings import DatasetSettings
 from atoll.jobs.settings import JobSettings
+from atoll.kit.kube.settings import KubernetesSection
 from atoll.kit.settings import Section
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -34,3 +35,4 @@ class ServiceSettings(BaseModel):
     registry: RegistrySettings = RegistrySettings()
     datasets: DatasetSettings = DatasetSettings()
     jobs: JobSettings = JobSettings()
+    kubernetes: KubernetesSection = KubernetesSection()

@@ -45,7 +45,11 @@ class Containers(Protocol):
     """What checkpoints need of whoever looks after containers; `pods.Pods` is it in a cluster."""
 
     def state(self, start_id: str) -> Containment:
-        """How the container of this start stands."""
+        """How the container of this start stands, for certain. Blocks."""
+        ...
+
+    def leaving(self, start_id: str) -> bool:
+        """Whether it is LEAVING, as far as is known here. Does not block."""
         ...
 
 
@@ -56,6 +60,11 @@ class NoContainers:
         """Nothing is known."""
         del start_id
         return Containment.UNKNOWN
+
+    def leaving(self, start_id: str) -> bool:
+        """Nothing is known."""
+        del start_id
+        return False
 
 
 class Ground:

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from atoll.checkpoints import metrics, node_queue, node_store, retention, store
-from atoll.checkpoints.ground import Containment, Ground
+from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointId, CheckpointStatus, Digest, Trigger
 from atoll.checkpoints.node_models import (
     ImageSaved,
@@ -253,7 +253,8 @@ class Nodes:
             lease=lease,
             lease_s=self._settings.lease_s,
             container=container,
-            live=not at_rest(server.status) or self._leaves(server),
+            live=not at_rest(server.status)
+            or self._ground.containers.leaving(server.running_id or ""),
             image=self._targets.as_pushed(image),
             parent=parent,
             base=Digest(server.base or parent),
@@ -261,12 +262,6 @@ class Nodes:
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
         )
-
-    def _leaves(self, server: ServerRow) -> bool:
-        """Whether its container still runs although it is being saved for its end."""
-        if server.running_id is None:
-            return False
-        return self._ground.containers.state(server.running_id) is Containment.LEAVING
 
     def _limits(self, session: Session, user: str) -> SaveLimits:
         limits = self._ground.limits

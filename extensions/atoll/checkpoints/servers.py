@@ -29,6 +29,7 @@ from atoll.checkpoints.store import (
     owned_checkpoint,
     server_subject,
     servers_page,
+    unsettled_servers,
     working_checkpoints,
 )
 from atoll.checkpoints.targets import Targets
@@ -142,6 +143,19 @@ class Servers:
             again = session.get_one(ServerRow, row.id)
             if again.running_id == row.running_id and again.contained and again.container is None:
                 change_server(session, again, **_place_values(again, place))
+
+    def tell_why(self, row: ServerRow, why: str) -> None:
+        """Keep for its user why the server ended, where nobody had it stopped."""
+        with self._ground.database.write() as session:
+            again = session.get_one(ServerRow, row.id)
+            if again.ended_why is None and again.running_id == row.running_id:
+                change_server(session, again, ended_why=why)
+
+    def in_containers(self) -> list[ServerRow]:
+        """The servers that run in containers."""
+        with self._ground.database.read() as session:
+            rows = unsettled_servers(session)
+        return [row for row in rows if row.contained and row.status == ServerStatus.RUNNING]
 
     def ended(
         self, user: str, segment: str, start_id: str | None = None, why: str | None = None

@@ -1,0 +1,48 @@
+"""What Kubernetes is told when somebody wants to evict a server's pod: not while it is unsaved.
+
+The eviction API deletes ended pods whatever a PodDisruptionBudget says, and a pod's layer goes with
+it. `kubectl drain` and autoscalers take 429 for "later" and ask again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from atoll.checkpoints.pods import PodReconciler
+
+_KIND: Final = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+
+
+class _Request(BaseModel):
+    uid: str
+    name: str = ""
+    namespace: str = ""
+    dry_run: bool = Field(default=False, alias="dryRun")
+
+
+class Review(BaseModel):
+    """Kubernetes' question."""
+
+    request: _Request
+
+
+class Evictions:
+    """Answers the question."""
+
+    def __init__(self, pods: PodReconciler) -> None:
+        self._pods = pods
+
+    def answer(self, review: Review) -> dict[str, object]:
+        """The answer as Kubernetes wants it. Blocks for a look at the database."""
+        asked = review.request
+        unsaved = self._pods.unsaved(f"{asked.namespace}/{asked.name}")
+        response: dict[str, object] = {"uid": asked.uid, "allowed": not unsaved}
+        if unsaved:
+            response["status"] = {
+                "code": 429,
+                "reason": "TooManyRequests",
+                "message": "This server's environment is not saved yet; it may go once it is.",
+            }
+        return {**_KIND, "response": response}

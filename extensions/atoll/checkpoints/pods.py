@@ -1,0 +1,256 @@
+"""Servers that are pods: seen to end, ended where their stop was cut off, deleted once they are saved.
+
+The hub deletes no pod. A pod's containers keep their writable layer while the pod is there, so it
+goes when the service's database says that nothing of it is unsaved, and not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from atoll.checkpoints.ground import Containment
+from atoll.checkpoints.models import Place, ServerStatus
+from atoll.checkpoints.pod_policy import Act, Kept, SeenPod, decide
+from atoll.checkpoints.service import Checkpoints
+from atoll.checkpoints.store import OvertakenError, ServerRow, find_server
+from atoll.kit.errors import UnavailableError
+from atoll.kit.kube.access import Access
+from atoll.kit.kube.api import Body, KubeApi, KubeConflictError, KubeNotFoundError
+from atoll.kit.kube.informer import Informer
+from atoll.kit.kube.objects import Pod
+from atoll.kit.names import server_segment
+
+log = logging.getLogger(__name__)
+
+SERVER: Final = "atoll.dev/server"
+"""The label of all servers' pods."""
+UNSAVED: Final = "atoll.dev/unsaved"
+"""The label that protects an ended pod from everybody's deletes but the service's."""
+START: Final = "atoll.dev/start-id"
+USER: Final = "hub.jupyter.org/username"
+NAME: Final = "hub.jupyter.org/servername"
+CONTAINER: Final = "notebook"
+
+_END: Final[list[Body]] = [
+    {"op": "add", "path": "/metadata/labels/atoll.dev~1unsaved", "value": "true"},
+    {"op": "add", "path": "/spec/activeDeadlineSeconds", "value": 1},
+]
+_AGAIN_S: Final = 0.5  # after an act: the informer may not have its effect yet
+
+
+class PodList:
+    """The pods of servers as the cluster has them. `state` blocks, for a call at most."""
+
+    def __init__(self, access: Access, api: KubeApi, namespace: str) -> None:
+        self._api = api
+        self._path = f"/api/v1/namespaces/{namespace}/pods"
+        self.informer = Informer(access, self._path, Pod, labels=f"{SERVER}=true")
+
+    def of_start(self, start_id: str) -> Pod | None:
+        """The pod of this start."""
+        for pod in self.informer.snapshot().values():
+            if pod.metadata.annotations.get(START) == start_id:
+                return pod
+        return None
+
+    def state(self, start_id: str) -> Containment:
+        """How the pod of this start stands; the cluster is asked where a list may be behind it.
+
+        Raises UnavailableError while the cluster cannot be asked.
+        """
+        if not self.informer.synced:
+            raise UnavailableError("The pods of the cluster are not listed yet.")
+        pod = self.of_start(start_id)
+        if pod is None or pod.ended:
+            return Containment.ENDED
+        if pod.metadata.deletion_timestamp is None:
+            try:
+                now = self._api.get(f"{self._path}/{pod.metadata.name}")
+            except KubeNotFoundError:
+                return Containment.ENDED
+            if now["metadata"]["uid"] != pod.metadata.uid:
+                return Containment.ENDED
+            if now["status"].get("phase") in ("Succeeded", "Failed"):
+                return Containment.ENDED
+            if not now["metadata"].get("deletionTimestamp"):
+                return Containment.RUNNING
+        return Containment.LEAVING
+
+    def leaving(self, start_id: str) -> bool:
+        """Whether it is being deleted and still runs, as far as the list says."""
+        pod = self.of_start(start_id)
+        return pod is not None and not pod.ended and pod.metadata.deletion_timestamp is not None
+
+    def gone(self, name: str) -> bool:
+        """Whether the cluster has no pod of this name, for certain."""
+        try:
+            self._api.get(f"{self._path}/{name}")
+        except KubeNotFoundError:
+            return True
+        return False
+
+    def change(self, pod: Pod, patch: list[Body]) -> None:
+        """Change this very pod."""
+        same = {"op": "test", "path": "/metadata/uid", "value": pod.metadata.uid}
+        self._api.patch(f"{self._path}/{pod.metadata.name}", [same, *patch], "json")
+
+    def delete(self, pod: Pod) -> None:
+        """Delete this very pod."""
+        try:
+            self._api.delete(f"{self._path}/{pod.metadata.name}", uid=pod.metadata.uid)
+        except KubeConflictError:
+            return  # another one has its name: this one is gone
+
+
+class PodReconciler:
+    """Carries out what `pod_policy` decides. Keys are NAMESPACE/NAME."""
+
+    name = "pod"
+
+    def __init__(self, pods: PodList, checkpoints: Checkpoints) -> None:
+        self._pods = pods
+        self._checkpoints = checkpoints
+        self._acts: dict[Act, Callable[[Pod, ServerRow], None]] = {
+            Act.PLACE: self._place,
+            Act.TELL_ENDED: self._tell_ended,
+            Act.LABEL: lambda pod, _: pods.change(pod, _END[:1]),
+            Act.END: lambda pod, _: pods.change(pod, _END),
+            Act.DELETE: self._delete,
+        }
+
+    async def pending(self) -> Iterable[str]:
+        """All pods, once they are listed, and servers whose pod is gone."""
+        await self._pods.informer.wait_synced()
+        await asyncio.to_thread(self._missing)
+        return self._pods.informer.snapshot()
+
+    async def reconcile(self, key: str) -> float | None:
+        """Look at the pod, and do what is to be done."""
+        return await asyncio.to_thread(self._step, key)
+
+    def of_server(self, subject: str) -> list[str]:
+        """The keys of a server's pods; `subject` is USER/SEGMENT, as in events."""
+        return [
+            key for key, pod in self._pods.informer.snapshot().items() if _subject(pod) == subject
+        ]
+
+    def unsaved(self, key: str) -> bool:
+        """Whether the pod of this key is a server's that nobody has saved yet. Blocks."""
+        pod = self._pods.informer.snapshot().get(key)
+        if pod is None:
+            return False
+        act = decide(_seen(pod), _kept(self._row(pod)))
+        return act not in (Act.DELETE, Act.ORPHAN)
+
+    def orphans(self) -> list[Pod]:
+        """Pods of servers that nobody knows: of another platform's database, or a lost one. Blocks."""
+        return [
+            pod
+            for pod in self._pods.informer.snapshot().values()
+            if decide(_seen(pod), _kept(self._row(pod))) is Act.ORPHAN
+        ]
+
+    def _step(self, key: str) -> float | None:
+        pod = self._pods.informer.snapshot().get(key)
+        if pod is None:
+            return None
+        row = self._row(pod)
+        act = decide(_seen(pod), _kept(row))
+        if row is None or act in (Act.NOTHING, Act.ORPHAN):
+            return None
+        try:
+            self._acts[act](pod, row)
+        except (KubeNotFoundError, OvertakenError):
+            return _AGAIN_S
+        return _AGAIN_S
+
+    def _row(self, pod: Pod) -> ServerRow | None:
+        notes = pod.metadata.annotations
+        with self._checkpoints.ground.database.read() as session:
+            return find_server(session, notes.get(USER, ""), notes.get(NAME, ""))
+
+    def _place(self, pod: Pod, row: ServerRow) -> None:
+        place = place_of(pod)
+        assert place is not None  # noqa: S101  # decided on it
+        self._checkpoints.servers.placed(row, place)
+
+    def _tell_ended(self, pod: Pod, row: ServerRow) -> None:
+        segment = server_segment(row.name)
+        self._checkpoints.servers.ended(row.user, segment, row.start_id, why_ended(pod))
+        log.info("%s ended by itself", pod.metadata.name, extra={"server": _subject(pod)})
+
+    def _delete(self, pod: Pod, row: ServerRow) -> None:
+        self._pods.delete(pod)
+        log.info("%s is saved and deleted", pod.metadata.name, extra={"server": _subject(pod)})
+
+    def _missing(self) -> None:
+        """Servers that run as far as is written down, and whose pod the cluster has not."""
+        there = {
+            pod.metadata.annotations.get(START) for pod in self._pods.informer.snapshot().values()
+        }
+        for row in self._checkpoints.servers.in_containers():
+            if row.running_id in there or row.container is None:
+                continue
+            if self._pods.gone(row.container.split("/")[1]):  # a list may be behind
+                why = "Its pod was removed from the cluster by force, or its node was lost."
+                self._checkpoints.servers.ended(
+                    row.user, server_segment(row.name), row.start_id, why
+                )
+
+
+def place_of(pod: Pod) -> Place | None:
+    """Where the pod's container is and the image it came from; None before it was started."""
+    container = pod.container(CONTAINER)
+    if container is None or not pod.spec.node_name:
+        return None
+    started = container.state.running or container.state.terminated
+    image = container.image_id.removeprefix("docker-pullable://")
+    if started is None or "@sha256:" not in image:
+        return None
+    where = f"{pod.metadata.namespace}/{pod.metadata.name}/{CONTAINER}"
+    return Place(node=pod.spec.node_name, container=where, image=image)
+
+
+def why_ended(pod: Pod) -> str | None:
+    """A sentence for its user where the container did not just end by being told to."""
+    container = pod.container(CONTAINER)
+    ended = container.state.terminated if container is not None else None
+    if ended is not None and ended.reason == "OOMKilled":
+        return (
+            "Your server was ended because it used more memory than its profile gives;"
+            " choose a larger one, or load less at a time."
+        )
+    if pod.status.reason == "Evicted":
+        return f"Your server was ended by its node: {pod.status.message or 'it ran out of room.'}"
+    if ended is not None and ended.exit_code not in (0, 143) and pod.status.reason == "":
+        return f"Your server ended by itself (exit status {ended.exit_code})."
+    return None
+
+
+def _seen(pod: Pod) -> SeenPod:
+    return SeenPod(
+        start_id=pod.metadata.annotations.get(START, ""),
+        ended=pod.ended,
+        leaving=pod.metadata.deletion_timestamp is not None,
+        labelled=UNSAVED in pod.metadata.labels,
+        placeable=place_of(pod) is not None,
+    )
+
+
+def _kept(row: ServerRow | None) -> Kept | None:
+    if row is None:
+        return None
+    return Kept(
+        status=ServerStatus(row.status),
+        running_id=row.running_id,
+        settled_id=row.settled_id,
+        placed=row.container is not None,
+    )
+
+
+def _subject(pod: Pod) -> str:
+    notes = pod.metadata.annotations
+    return f"{notes.get(USER, '')}/{server_segment(notes.get(NAME, ''))}"
