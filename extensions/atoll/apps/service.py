@@ -17,7 +17,7 @@ from atoll.apps.api import create_api
 from atoll.apps.clusters import place_of
 from atoll.apps.running import Loops
 from atoll.apps.settings import ServiceSettings
-from atoll.checkpoints import agents, targets
+from atoll.checkpoints import agents, registry_pulls, targets
 from atoll.checkpoints import service as checkpoints
 from atoll.datasets import service as datasets
 from atoll.jobs import service as jobs
@@ -55,6 +55,7 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
         containers=place.containers,
     )
     state.agents = agents.authenticator(home, config.nodes)
+    state.pulls = registry_pulls.pulls(home, config.registry)
     environments, url = state.checkpoints.environments, config.service.url
     state.jobs = jobs.Jobs(database, home, config.jobs, environments, hub, service_url=url)
     state.datasets = datasets.Datasets(database, home, config.datasets, state.jobs)

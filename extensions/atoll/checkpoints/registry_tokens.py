@@ -126,7 +126,7 @@ class RegistryTokens:
         return Issued(token, float(int(ends)))
 
     def _show(self, place: Path) -> None:
-        if not place.exists() or place.read_text("ascii") != self.certificate:
+        if not place.exists() or place.read_text("ascii").strip() != self.certificate.strip():
             place.write_text(self.certificate, "ascii")
 
     def _headers(self) -> dict[str, object]:
