@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from atoll.oci import Digest, LayoutStore, create_base
+if TYPE_CHECKING:
+    from atoll.oci import Digest, LayoutStore
 
 LABEL: Final = "dev.atoll.base"
 """The image label that tells one base from another: the hash of its packages and versions."""
@@ -68,6 +69,8 @@ class PlatformBase:
 
     def image(self, store: LayoutStore) -> Digest:
         """The digest of the base's image, which is put into the store where it is not yet."""
+        from atoll.oci import create_base  # not where the user image is made: it needs zstandard
+
         labels = {LABEL: self.label, "dev.atoll.python": self.python_version}
         described = create_base(store, f"base-{self.label[:16]}", created=_EPOCH, labels=labels)
         return described.digest

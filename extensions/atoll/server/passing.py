@@ -138,6 +138,7 @@ class InfoHandler(APIHandler):  # type: ignore[misc]  # jupyter_server and torna
                     "server": self._platform.server,
                     "hubPrefix": self._platform.hub_prefix,
                     "apiVersion": API_VERSION,
+                    "notice": self._platform.notice,
                 }
             )
         )

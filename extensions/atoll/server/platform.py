@@ -14,6 +14,9 @@ from atoll.kit.errors import UnavailableError
 
 API_VERSION: Final = "v1"
 
+NOTICE: Final = "ATOLL_NOTICE"
+"""The variable with a sentence that the user must see: the lab and terminals show it."""
+
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0)
 """Long-polls last 25 s and event streams beat every 15 s, so a silent minute is a dead one."""
 
@@ -27,6 +30,7 @@ class Platform:
     user: str
     server: str
     hub_prefix: str
+    notice: str = ""
 
     @classmethod
     def find(cls, environ: Mapping[str, str] = os.environ) -> Platform:
@@ -38,6 +42,7 @@ class Platform:
             user=environ.get("JUPYTERHUB_USER", ""),
             server=environ.get("JUPYTERHUB_SERVER_NAME", ""),
             hub_prefix=environ.get("JUPYTERHUB_BASE_URL", "/") + "hub/",
+            notice=environ.get(NOTICE, ""),
         )
 
     @property

@@ -48,6 +48,8 @@ export interface Info {
   server: string;
   hubPrefix: string;
   apiVersion: string;
+  /** What its user must be told, such as that the home is full; empty where there is nothing. */
+  notice: string;
 }
 
 /** The hub's page that starts the server again. */

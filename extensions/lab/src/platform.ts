@@ -1,6 +1,7 @@
 /** The platform as all of Atoll's plugins share it: calls, events, and who this server is. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Notification } from '@jupyterlab/apputils';
 import { Token } from '@lumino/coreutils';
 
 import { Api, startPage, type Info } from './api';
@@ -23,7 +24,8 @@ const UNKNOWN: Info = {
   user: '',
   server: '',
   hubPrefix: '/hub/',
-  apiVersion: ''
+  apiVersion: '',
+  notice: ''
 };
 
 export const platformPlugin: JupyterFrontEndPlugin<IPlatform> = {
@@ -39,6 +41,9 @@ export const platformPlugin: JupyterFrontEndPlugin<IPlatform> = {
       info = await api.info();
     } catch (error) {
       console.warn('Atoll: this server does not say who it is.', error);
+    }
+    if (info.notice !== '') {
+      Notification.warning(info.notice, { autoClose: false });
     }
     const events = new Events(settings, startPage(info));
     events.connect();

@@ -16,7 +16,8 @@ export const INFO: Info = {
   user: 'ada',
   server: '',
   hubPrefix: '/hub/',
-  apiVersion: 'v1'
+  apiVersion: 'v1',
+  notice: ''
 };
 
 export const DIGEST = `sha256:${'4f9ac27b31d0'.repeat(5)}abcd`;

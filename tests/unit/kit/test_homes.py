@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from atoll.kit.homes import make_home
+from atoll.kit.homes import furnish, make_home
 
 
 def _demos(folder: Path) -> Path:
@@ -33,4 +33,26 @@ def test_two_servers_started_at_once_make_one_home(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: make_home(home, demos), range(8)))
     assert [path.name for path in home.parent.iterdir()] == ["ada"]
+    assert (home / "demos/01-first/notebook.ipynb").exists()
+
+
+def test_a_new_volume_gets_the_demos(tmp_path: Path) -> None:
+    home = tmp_path / "volume"
+    (home / "lost+found").mkdir(parents=True)
+    furnish(home, _demos(tmp_path / "demos"))
+    assert (home / "demos/01-first/notebook.ipynb").exists()
+
+
+def test_demos_that_were_deleted_do_not_come_back(tmp_path: Path) -> None:
+    home = tmp_path / "volume"
+    (home / ".local").mkdir(parents=True)
+    furnish(home, _demos(tmp_path / "demos"))
+    assert [path.name for path in home.iterdir()] == [".local"]
+
+
+def test_an_interrupted_copy_of_the_demos_is_begun_anew(tmp_path: Path) -> None:
+    home = tmp_path / "volume"
+    (home / ".demos.draft/01-first").mkdir(parents=True)
+    furnish(home, _demos(tmp_path / "demos"))
+    assert [path.name for path in home.iterdir()] == ["demos"]
     assert (home / "demos/01-first/notebook.ipynb").exists()

@@ -184,6 +184,7 @@ def test_info_says_whose_server_this_is(lab: Lab) -> None:
         "server": "gpu",
         "hubPrefix": "/hub/",
         "apiVersion": "v1",
+        "notice": "",
     }
 
 
