@@ -9,6 +9,7 @@ LAB := extensions/lab
 STAMPS := $(VENV)/stamps
 SYSTEM_PYTHON ?= python3
 PORT ?=
+QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help install up down status test test-fast test-postgres bench lint docs wheel images constraints clean
@@ -71,15 +72,18 @@ status: ## what runs
 test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, service, platform, browser, wheel, demos
 	@$(MAKE) --no-print-directory lint
 	@cd $(LAB) && npm test --silent
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" --ignore=tests/postgres tests
-	@$(PYTHON) -m pytest -m "platform or browser" tests
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "$(QUICK)" --ignore=tests/postgres tests
+	@$(PYTHON) -m pytest -m "(platform or browser) and not slow and not kubernetes" tests
 
 test-postgres: $(STAMPS)/test ## the service's tests again, on PostgreSQL instead of SQLite
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup --database=postgres --durations=10 \
 	  tests/service tests/unit/kit tests/unit/jobs tests/postgres
 
+test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster that KUBECONFIG names (REGISTRY= of its images)
+	@$(PYTHON) -m pytest -m kubernetes --timeout=900 tests
+
 test-fast: $(STAMPS)/test ## the tests that start no platform
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not platform and not browser" --ignore=tests/postgres tests
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "$(QUICK)" --ignore=tests/postgres tests
 
 lint: $(STAMPS)/test ## ruff, mypy, import contracts, eslint, prettier
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

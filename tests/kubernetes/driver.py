@@ -1,0 +1,230 @@
+"""Drives the platform in a cluster: kubectl for what operators do, HTTP for what users do."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from atoll.checkpoints import client
+from atoll.checkpoints.models import Checkpoint, Server
+from atoll.kit.home import Home
+
+from tests.platform.driver import User, eventually
+
+ROOT = Path(__file__).parents[2]
+RELEASE = "atoll"
+SAVED_S = 120.0
+"""How long a save may take on a loaded test machine."""
+
+
+def run(*command: str, given: bytes | None = None, check: bool = True) -> str:
+    """The output of a command; its errors are in the assertion."""
+    done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=600)
+    said = done.stdout.decode("utf-8", "replace")
+    assert not check or done.returncode == 0, (
+        f"{' '.join(command)}: {said}\n{done.stderr.decode('utf-8', 'replace')}"
+    )
+    return said
+
+
+def kubectl(*arguments: str, given: bytes | None = None, check: bool = True) -> str:
+    """kubectl, against the cluster that KUBECONFIG names."""
+    return run("kubectl", *arguments, given=given, check=check)
+
+
+def objects(kind: str, namespace: str, selector: str = "") -> list[dict[str, Any]]:
+    """Objects of a kind, as JSON."""
+    more = ["-l", selector] if selector else []
+    found: dict[str, Any] = json.loads(kubectl("get", kind, "-n", namespace, "-o", "json", *more))
+    items: list[dict[str, Any]] = found["items"]
+    return items
+
+
+@dataclass
+class Platform:
+    """The installed platform. Passes for the one of `tests.platform.driver`, whose users use it."""
+
+    namespace: str = RELEASE
+    home: Home = field(default_factory=lambda: Home(Path("/nonexistent")))
+    browsers: list[httpx.Client] = field(default_factory=list)
+
+    @property
+    def servers(self) -> str:
+        """The namespace of servers."""
+        return f"{RELEASE}-servers"
+
+    @property
+    def jobs(self) -> str:
+        """The namespace of jobs."""
+        return f"{RELEASE}-jobs"
+
+    @property
+    def agents(self) -> str:
+        """The namespace of agents."""
+        return f"{RELEASE}-agents"
+
+    @cached_property
+    def url(self) -> str:
+        """What people open: the proxy's Service, which this host reaches."""
+        spec = json.loads(
+            kubectl("get", "service", "atoll-proxy", "-n", self.namespace, "-o", "json")
+        )["spec"]
+        return f"http://{spec['clusterIP']}:{spec['ports'][0]['port']}/"
+
+    @property
+    def service(self) -> str:
+        """The API through the proxy."""
+        return f"{self.url}services/atoll/api/v1/"
+
+    def secret(self, key: str) -> str:
+        """One of the platform's secrets."""
+        secret = json.loads(kubectl("get", "secret", "atoll", "-n", self.namespace, "-o", "json"))
+        return base64.b64decode(secret["data"][key]).decode()
+
+    def user(self, name: str, *, admin: bool = False) -> Person:
+        """Somebody who has just logged in."""
+        person = Person(self, name)  # type: ignore[arg-type]  # it has what users use
+        answer = person.log_in(self.secret("admin-password" if admin else "password"))
+        assert answer.is_redirect, answer.text
+        return person
+
+    def pod_of(self, part: str) -> str:
+        """The name of a part's newest pod."""
+        pods = objects("pods", self.namespace, f"app.kubernetes.io/component={part}")
+        assert pods, f"no pod of {part}"
+        return str(
+            max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"]
+        )
+
+    def kill(self, part: str, namespace: str | None = None) -> None:
+        """End a part's pods at once, as kill -9 and a lost pod do."""
+        kubectl(
+            "delete", "pods", "-n", namespace or self.namespace, "-l",
+            f"app.kubernetes.io/component={part}", "--grace-period=0", "--force", "--wait=false",
+        )  # fmt: skip
+
+    def ready(self) -> None:
+        """Wait until all parts are."""
+        for kind in ("deployments", "statefulsets"):
+            for one in objects(kind, self.namespace):
+                name = one["metadata"]["name"]
+                kubectl(
+                    "rollout", "status", f"{kind}/{name}", "-n", self.namespace, "--timeout=180s"
+                )
+        kubectl("rollout", "status", "daemonset/atoll-agent", "-n", self.agents, "--timeout=120s")
+
+
+@dataclass
+class Person(User):
+    """A user whose servers are pods."""
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The pods of this user's servers, oldest first."""
+        platform: Any = self.platform
+        found = [
+            pod
+            for pod in objects("pods", platform.servers, "atoll.dev/server=true")
+            if pod["metadata"]["annotations"].get("hub.jupyter.org/username") == self.name
+        ]
+        return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        """The one that runs."""
+        running = [pod for pod in self.pods() if pod["status"]["phase"] == "Running"]
+        assert len(running) == 1, [pod["metadata"]["name"] for pod in self.pods()]
+        return running[0]
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command in the running server's container, with its environment."""
+        platform: Any = self.platform
+        name = self.pod["metadata"]["name"]
+        return kubectl(
+            "exec", "-n", platform.servers, name, "-c", "notebook", "--", *command, check=check
+        )
+
+    def sh(self, script: str, check: bool = True) -> str:
+        """The same with a shell."""
+        return self.run("sh", "-c", script, check=check)
+
+    def put(self, path: Path, to: str) -> None:
+        """Copy a file into the running server's container."""
+        platform: Any = self.platform
+        name = self.pod["metadata"]["name"]
+        kubectl(
+            "exec", "-i", "-n", platform.servers, name, "-c", "notebook", "--", "sh", "-c",
+            f"cat > {to}", given=path.read_bytes(),
+        )  # fmt: skip
+
+    def install(self, wheel: Path) -> None:
+        """pip install of a wheel, in the server."""
+        self.put(wheel, f"/tmp/{wheel.name}")
+        self.run("pip", "install", "--no-index", f"/tmp/{wheel.name}")
+
+    def server(self, name: str = "") -> Server:
+        """The server as the platform keeps it."""
+        with self.connection() as service:
+            return service.send(client.server(self.name, name))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The user's checkpoints, newest first."""
+        with self.connection() as service:
+            return service.send(client.checkpoints(user=self.name, limit=100)).items
+
+    def settled(self, within_s: float = SAVED_S) -> Server:
+        """Wait until everything is saved and the pod is gone."""
+        found = eventually(self.server, lambda one: one.status == "saved", within_s)
+        eventually(self.pods, lambda pods: not pods, 60.0)
+        return found
+
+
+@contextmanager
+def installed(values: Sequence[Path | str], namespace: str = RELEASE) -> Iterator[Platform]:
+    """The chart, installed with these values (files, or `name=value`), and removed afterwards.
+
+    With ATOLL_KEEP set it stays, for a look.
+    """
+    platform = Platform(namespace)
+    options: list[str] = []
+    for one in values:
+        options += ["-f", str(one)] if isinstance(one, Path) else ["--set", one]
+    try:
+        run(
+            "helm", "upgrade", "--install", RELEASE, str(ROOT / "helm/atoll"), "-n", namespace,
+            "--create-namespace", "--wait", "--timeout", "8m", *options,
+        )  # fmt: skip
+        platform.ready()
+        yield platform
+    finally:
+        for browser in platform.browsers:
+            browser.close()
+        if not os.environ.get("ATOLL_KEEP"):
+            remove(platform)
+
+
+def remove(platform: Platform) -> None:
+    """Everything, what uninstalling keeps included."""
+    run(
+        "helm",
+        "uninstall",
+        RELEASE,
+        "-n",
+        platform.namespace,
+        "--wait",
+        "--timeout",
+        "3m",
+        check=False,
+    )
+    for namespace in (platform.servers, platform.jobs, platform.agents, platform.namespace):
+        kubectl(
+            "delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s", check=False
+        )

@@ -1,0 +1,277 @@
+"""What a user changed is there again after a stop, whoever ended the pod and however."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
+
+from tests.kubernetes.driver import Person, Platform, kubectl, objects
+from tests.platform.driver import eventually, make_wheel
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
+
+UNSAVED = "atoll.dev/unsaved"
+
+
+@contextmanager
+def no_agents(platform: Platform) -> Iterator[None]:
+    """While this lasts no save can begin: agents are on no node."""
+    patch = '{"spec":{"template":{"spec":{"nodeSelector":{"atoll.dev/nowhere":"true"}}}}}'
+    name = ("daemonset/atoll-agent", "-n", platform.agents)
+    kubectl("patch", *name, "--type=merge", "-p", patch)
+    eventually(lambda: objects("pods", platform.agents), lambda pods: not pods, 60)
+    try:
+        yield
+    finally:
+        back = '[{"op":"remove","path":"/spec/template/spec/nodeSelector/atoll.dev~1nowhere"}]'
+        kubectl("patch", *name, "--type=json", "-p", back)
+        kubectl("rollout", "status", *name, "--timeout=120s")
+
+
+def ended(person: Person) -> dict[str, Any]:
+    """The user's one pod, once it has ended."""
+    found = eventually(
+        person.pods, lambda pods: len(pods) == 1 and pods[0]["status"]["phase"] == "Failed", 60
+    )
+    return found[0]
+
+
+def test_stop_saves_and_the_next_start_begins_from_the_image_by_digest(
+    platform: Platform, tmp_path: Path
+) -> None:
+    ada = platform.user("ada")
+    ada.start()
+    fresh = ada.pod
+    assert fresh["spec"]["containers"][0]["image"] == "localhost:5000/atoll/singleuser:dev"
+    ada.install(make_wheel(tmp_path, "seashell", "1.0"))
+    ada.sh("mkdir -p /opt/environment/tools && echo kept > /opt/environment/tools/mine")
+    assert ada.run("seashell") == "seashell 1.0\n"
+
+    with no_agents(platform):
+        began = time.monotonic()
+        ada.stop()
+        assert time.monotonic() - began < 10
+        pod = ended(ada)
+        assert pod["metadata"]["uid"] == fresh["metadata"]["uid"]
+        assert pod["metadata"]["labels"][UNSAVED] == "true"
+        assert ada.server().status in (ServerStatus.UNSAVED, ServerStatus.SAVING)
+    saved = ada.settled()
+    assert saved.environment is not None
+
+    ada.start()
+    image = ada.pod["spec"]["containers"][0]["image"]
+    assert image == f"localhost:5000/environments/ada@{saved.environment}"
+    assert ada.run("seashell") == "seashell 1.0\n"
+    assert ada.run("cat", "/opt/environment/tools/mine") == "kept\n"
+    checkpoint = ada.checkpoints()[0]
+    assert (checkpoint.status, checkpoint.trigger) == (CheckpointStatus.READY, Trigger.STOP)
+    assert checkpoint.changes is not None
+    assert [one.name for one in checkpoint.changes.packages] == ["seashell"]
+    ada.stop()
+    ada.settled()
+
+    ada.start(environment="base")
+    assert "seashell" not in ada.run("pip", "list")
+    ada.stop()
+    ada.settled()
+
+
+def test_an_unsaved_pod_is_neither_deleted_nor_evicted(platform: Platform, tmp_path: Path) -> None:
+    bea = platform.user("bea")
+    bea.start()
+    bea.install(make_wheel(tmp_path, "conch", "2.0"))
+    with no_agents(platform):
+        bea.stop()
+        name = ended(bea)["metadata"]["name"]
+        refused = kubectl("delete", "pod", name, "-n", platform.servers, check=False)
+        assert "deleted" not in refused
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": platform.servers},
+        }
+        path = f"/api/v1/namespaces/{platform.servers}/pods/{name}/eviction"
+        said = kubectl(
+            "create", "--raw", path, "-f", "-", given=json.dumps(eviction).encode(), check=False
+        )
+        assert "Success" not in said
+        assert [pod["metadata"]["name"] for pod in bea.pods()] == [name]
+    bea.settled()
+    bea.start()
+    assert bea.run("conch") == "conch 2.0\n"
+    bea.stop()
+    bea.settled()
+
+
+def test_a_start_waits_for_the_last_stop_and_says_so(platform: Platform, tmp_path: Path) -> None:
+    cam = platform.user("cam")
+    cam.start()
+    cam.install(make_wheel(tmp_path, "whelk", "1.1"))
+    with no_agents(platform):
+        cam.stop()
+        ended(cam)
+        answer = cam.api("POST", "users/cam/server")
+        assert answer.status_code in (201, 202), answer.text
+        told = eventually(lambda: progress(cam), lambda said: any("sav" in one for one in said), 30)
+        assert not any("starting" in one for one in told)
+    cam.wait_ready()
+    assert cam.run("whelk") == "whelk 1.1\n"
+    cam.stop()
+    cam.settled()
+
+
+def progress(person: Person) -> list[str]:
+    """What the progress page has been told so far."""
+    said = []
+    with person.http.stream(
+        "GET", f"hub/api/users/{person.name}/server/progress", timeout=5
+    ) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data:"):
+                said.append(str(json.loads(line.removeprefix("data:")).get("message", "")))
+                if "sav" in said[-1]:
+                    break
+    return said
+
+
+def test_a_server_killed_for_memory_is_saved_and_its_user_told(
+    platform: Platform, tmp_path: Path
+) -> None:
+    dan = platform.user("dan")
+    dan.start(profile="small")
+    dan.install(make_wheel(tmp_path, "limpet", "0.3"))
+    # the container's first process is what fills its memory: the kernel ends the whole container
+    dan.sh(
+        "cat /proc/1/oom_score >/dev/null; tail /dev/zero & echo 1000 > /proc/1/oom_score_adj; wait",
+        check=False,
+    )
+    saved = dan.settled()
+    assert saved.ended_why is not None
+    assert "memory" in saved.ended_why
+    eventually(dan.servers, lambda found: not found, 90)
+    dan.start()
+    assert dan.run("limpet") == "limpet 0.3\n"
+    dan.stop()
+    dan.settled()
+
+
+def test_kubectl_delete_is_held_until_the_server_is_saved(
+    platform: Platform, tmp_path: Path
+) -> None:
+    eve = platform.user("eve")
+    eve.start()
+    eve.install(make_wheel(tmp_path, "cockle", "4.0"))
+    name = eve.pod["metadata"]["name"]
+    kubectl("delete", "pod", name, "-n", platform.servers, "--timeout=120s")
+    saved = eventually(eve.server, lambda one: one.status == ServerStatus.SAVED, 60)
+    assert saved.environment is not None
+    eventually(eve.servers, lambda found: not found, 90)
+    eve.start()
+    assert eve.run("cockle") == "cockle 4.0\n"
+    eve.stop()
+    eve.settled()
+
+
+def test_two_quick_stops_and_starts(platform: Platform, tmp_path: Path) -> None:
+    flo = platform.user("flo")
+    flo.start()
+    flo.install(make_wheel(tmp_path, "mussel", "1.0"))
+    flo.stop()
+    flo.start()
+    assert flo.run("mussel") == "mussel 1.0\n"
+    flo.install(make_wheel(tmp_path, "oyster", "1.0"))
+    flo.stop()
+    flo.start()
+    assert flo.run("mussel") == "mussel 1.0\n"
+    assert flo.run("oyster") == "oyster 1.0\n"
+    flo.stop()
+    flo.settled()
+
+
+@pytest.mark.parametrize("part", ["hub", "service"])
+def test_a_part_that_is_lost_while_a_server_stops_loses_nothing(
+    platform: Platform, tmp_path: Path, part: str
+) -> None:
+    gus = platform.user(f"gus-{part}")
+    gus.start()
+    gus.install(make_wheel(tmp_path, "scallop", "2.2"))
+    gus.api("DELETE", f"users/{gus.name}/server")
+    platform.kill(part)
+    platform.ready()
+    gus = platform.user(f"gus-{part}")
+    gus.settled()
+    eventually(gus.servers, lambda found: not found, 90)
+    gus.start()
+    assert gus.run("scallop") == "scallop 2.2\n"
+    gus.stop()
+    gus.settled()
+
+
+def test_an_agent_killed_in_the_middle_of_a_save_is_followed_by_another(
+    platform: Platform, tmp_path: Path
+) -> None:
+    hal = platform.user("hal")
+    hal.start()
+    hal.install(make_wheel(tmp_path, "periwinkle", "5.0"))
+    hal.sh("head -c 400000000 /dev/urandom > /opt/environment/big")
+    hal.stop()
+    eventually(
+        hal.checkpoints,
+        lambda found: bool(found) and found[0].status == CheckpointStatus.COPYING,
+        60,
+    )
+    platform.kill("agent", platform.agents)
+    platform.ready()
+    hal.settled(180)
+    hal.start()
+    assert hal.run("periwinkle") == "periwinkle 5.0\n"
+    assert hal.sh("stat -c %s /opt/environment/big") == "400000000\n"
+    hal.sh("rm /opt/environment/big")
+    hal.stop()
+    hal.settled()
+
+
+def test_the_servers_of_a_cordoned_node_are_stopped_and_saved(
+    platform: Platform, tmp_path: Path
+) -> None:
+    ida = platform.user("ida")
+    ida.start()
+    ida.install(make_wheel(tmp_path, "nautilus", "0.9"))
+    node = ida.pod["spec"]["nodeName"]
+    kubectl("cordon", node)
+    try:
+        saved = ida.settled()
+        assert saved.ended_why is not None
+        assert node in saved.ended_why
+    finally:
+        kubectl("uncordon", node)
+    ida.start()
+    assert ida.run("nautilus") == "nautilus 0.9\n"
+    ida.stop()
+    ida.settled()
+
+
+def test_what_cannot_start_says_why(platform: Platform) -> None:
+    jan = platform.user("jan")
+    for profile, word in (
+        ("missing", "image"),
+        ("nowhere", "Insufficient"),
+        ("ml", "offered to members"),
+    ):
+        answer = jan.api("POST", "users/jan/server", json={"user_options": {"profile": profile}})
+        if answer.status_code < 400:
+            eventually(jan.servers, lambda found: not found, 120)
+            page = jan.http.get("hub/spawn-pending/jan", follow_redirects=True).text
+        else:
+            page = answer.text
+        assert word in page, (profile, page[-3000:])
+    jan.start()
+    jan.stop()
+    jan.settled()
