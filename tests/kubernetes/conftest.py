@@ -10,12 +10,19 @@ import pytest
 
 from tests.kubernetes.driver import Platform, installed
 
-pytestmark = pytest.mark.kubernetes
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the cluster."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.kubernetes)
 
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
     """The installed platform."""
     assert os.environ.get("KUBECONFIG"), "KUBECONFIG names no cluster"
-    with installed([Path(__file__).with_name("values.yaml")]) as platform:
+    with installed([HERE / "values.yaml"]) as platform:
         yield platform
