@@ -15,8 +15,9 @@ from typing import Final
 
 from atoll import oci
 from atoll.agent.bringing import bring
-from atoll.agent.copying import Copied, Copy, Wishes, still_there
+from atoll.agent.copying import Copied, Copy, Wishes, scan_of, still_there
 from atoll.agent.errors import BusyError, ContainerRunningError
+from atoll.agent.own import Merging, Nearest, Own, is_due, own_layers
 from atoll.agent.runtimes.container import Container, Runtime
 from atoll.oci.image import build
 from atoll.oci.publish import BASE_DIGEST, BASE_NAME, MAX_LAYERS
@@ -34,6 +35,7 @@ class Saved:
     container: Container
     image: oci.Descriptor
     base: oci.Digest
+    own: Own  # the layers over the base that the image had before
     copied: Copied
     size: int  # logical bytes of the files in the new layers
     packed: int  # bytes of the new layers as stored
@@ -60,30 +62,51 @@ def commit(
     come from `elsewhere`. Raises the agent's errors and `OciError`; nothing is published then.
     """
     began = time.monotonic()
+    wishes = wishes or Wishes()
     container = runtime.find(name)
     with one_at_a_time(container, state):
-        if not container.state.at_rest and not live:
+        at_rest = container.state.at_rest
+        if not at_rest and not live:
             raise ContainerRunningError(
                 f"The container {container.id} is running.",
                 hint="Stop it first, or save it live (--live).",
             )
         with runtime.base(container) as base, still_there(runtime, container):
             image = bring(base, store, elsewhere, state)
-            copy = Copy(container, store, wishes or Wishes())
-            copied = copy.at_rest() if container.state.at_rest else copy.live(state)
+            own = own_layers(image, wishes.own, container)
+            merging = _merging(
+                own, container, Nearest(base.content, store), wishes, live=not at_rest
+            )
+            copy = Copy(container, store, wishes)
+            copied = copy.at_rest(merging) if at_rest else copy.live(state, merging)
         created = clock()
         facts = {**_facts(container, image, copied, created), **(annotations or {})}
-        published = store.publish(_stacked(image, copied.layers, created, facts), image_name)
+        under = len(image.manifest.layers) - (len(own) if copied.merged else 0)
+        stacked = _stacked(image, under, copied.layers, created, facts)
+        published = store.publish(stacked, image_name)
     return Saved(
         container=container,
         image=published,
         base=image.digest,
+        own=own,
         copied=copied,
         size=sum(layer.size for layer in copied.layers),
         packed=sum(layer.descriptor.size for layer in copied.layers),
         entries=sum(layer.entries for layer in copied.layers),
         seconds=time.monotonic() - began,
     )
+
+
+def _merging(
+    own: Own, container: Container, content: oci.Content, wishes: Wishes, *, live: bool
+) -> Merging | None:
+    """How the user's layers become one with this save; None where they stay as they are."""
+    if not wishes.most_layers or not len(own):
+        return None
+    there = scan_of(container)
+    if there.entries and is_due(own, container, there.size, live=live, most=wishes.most_layers):
+        return Merging(own, content, wishes.limits)
+    return None
 
 
 @contextmanager
@@ -123,23 +146,24 @@ def _facts(
 
 def _stacked(
     base: oci.Image,
+    under: int,
     new: Sequence[oci.LayerResult],
     created: datetime,
     annotations: Mapping[str, str],
 ) -> oci.Image:
-    """The base with the new layers, or the base itself where there are none.
+    """The `under` lowest layers of the base with the new ones, or the base itself where there are none.
 
     Config and labels are the base's, never what the running container has: that holds tokens.
     """
     if not new:
         return base
-    layers = [*base.manifest.layers, *(layer.descriptor for layer in new)]
+    layers = [*base.manifest.layers[:under], *(layer.descriptor for layer in new)]
     if len(layers) > MAX_LAYERS:
         raise oci.InvalidImageError(
             f"The image would have {len(layers)} layers; {MAX_LAYERS} are possible.",
             hint="Merge the layers of the container's image first.",
         )
-    config = base.config
+    config = base.config.cut(under) if under < len(base.manifest.layers) else base.config
     for layer in new:
         config = config.appended(layer.diff_id, created=created, comment="atoll: checkpoint")
     return build(config, layers, annotations)

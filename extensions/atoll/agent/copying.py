@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -14,23 +15,35 @@ from atoll.agent.aside import Aside
 from atoll.agent.cgroups import freezer_of
 from atoll.agent.errors import ContainerRemovedError, NoContainerError
 from atoll.agent.freeze import frozen
-from atoll.agent.mappings import clean_mappings
+from atoll.agent.mappings import clean_mappings, mapped_files
+from atoll.agent.own import Merging
 from atoll.agent.policy import why_left_out
 from atoll.agent.runtimes.container import Container, Runtime
 from atoll.agent.secret_scan import SecretScan
 from atoll.oci.attributes import IdMaps
+from atoll.oci.index import Index
 from atoll.oci.overlay import OverlaySource
+from atoll.oci.overlay_changes import Scan, scan
+from atoll.oci.partial import changed_anyway
+from atoll.oci.watch import Watch, notices_writes
 
 DELTA: Final = 64 << 20
 """Logical bytes that a cut may have to read: a fraction of a second, and kept in memory."""
 ROUNDS: Final = 3
 """Passes before the cut at most: a container that writes faster than it is read never gets there."""
+_UNMERGED: Final = (
+    *(oci.InvalidImageError, oci.UnsafeLayerError, oci.LimitError),
+    *(oci.MissingError, oci.DigestError),
+)
+"""Why layers cannot become one although each by itself is good, or is not needed for this save."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """How a container is to be saved."""
 
+    own: frozenset[str] = frozenset()  # digests of the image's layers that are its user's
+    most_layers: int = 0  # of these; then they become one. 0: they are left as they are
     shared: bool = False  # others may use the image: what looks like a secret is refused
     setuid: bool = True
     limits: oci.Limits = oci.DEFAULT_LIMITS
@@ -47,6 +60,7 @@ class Copied:
     torn: tuple[bytes, ...] = ()
     secrets: dict[bytes, str] = field(default_factory=dict)
     frozen_s: float = 0.0
+    merged: bool = False  # the first of the layers holds the image's own ones, too
 
 
 class Copy:
@@ -61,59 +75,123 @@ class Copy:
         self._last: OverlaySource | None = None
         self._result = Copied()
 
-    def at_rest(self) -> Copied:
-        """One pass; exact, since nothing in the container can write."""
-        self._pass(self._store)
+    def at_rest(self, merging: Merging | None = None) -> Copied:
+        """One pass; exact, since nothing in the container can write. With `merging` over the base."""
+        if merging is None or not self._merged(merging, self._scanned(self._source(indexed=False))):
+            self._pass(self._store, self._source(indexed=False))
         return self._result
 
-    def live(self, state: Path) -> Copied:
+    def live(self, state: Path, merging: Merging | None = None) -> Copied:
         """Passes while it runs, then a cut of what changed since; raises `FreezeError`."""
         freezer = freezer_of(self._container.cgroup or "", pid=self._container.pid)
-        for _ in range(ROUNDS):
-            self._pass(self._store, begun=lambda: clean_mappings(freezer, self._container.upper))
-            if self._delta() <= DELTA:
-                break
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = Aside(self._store, state)
-        try:
-            with frozen(freezer, state) as cut, _unhindered():
-                self._pass(aside)
-            self._result.frozen_s = cut.seconds
-            aside.flush()
-        finally:
-            aside.close()
+        if merging is not None:
+            self._merged(merging)
+        with Watch() as watch:
+            noticing = watch if _noticed(state) else None
+            for _ in range(ROUNDS):
+                self._pass(
+                    self._store,
+                    self._source(watch=noticing),
+                    begun=lambda: clean_mappings(freezer, self._container.upper),
+                )
+                if self._delta(noticing) <= DELTA:
+                    break
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            aside = Aside(self._store, state)
+            try:
+                with _unhindered(), frozen(freezer, state) as cut:
+                    self._pass(aside, self._cut(noticing, mapped_files(freezer)))
+                self._result.frozen_s = cut.seconds
+                aside.flush()
+            finally:
+                aside.close()
+        if self._result.merged and len(self._result.layers) == 1:  # nothing had changed
+            self._result.layers.clear()
+            self._result.merged = False
         return self._result
 
-    def _pass(self, store: oci.Store, begun: Callable[[], object] | None = None) -> None:
+    def _merged(self, merging: Merging, top: oci.Source | None = None) -> bool:
+        """The image's own layers as one, with `top`; whether that was possible."""
+        try:
+            layer = self._written(merging.source(top), self._store)
+        except _UNMERGED:
+            self._result.secrets.clear()
+            return False  # they stay as they are; what is wrong with the top, a pass says
+        self._result.merged = True
+        self._add(layer)
+        return True
+
+    def _pass(
+        self,
+        store: oci.Store,
+        source: OverlaySource,
+        begun: Callable[[], object] | None = None,
+    ) -> None:
         """One layer of what changed since the pass before."""
-        source = self._source()
-        wishes = self._wishes
-        scan = SecretScan(source, self._result.secrets, refuse=wishes.shared, begun=begun)
-        before = self._done
-        layer = oci.write_layer(
-            scan,
+        layer = self._written(self._scanned(source, begun), store)
+        self._last = source
+        self._add(layer)
+
+    def _written(self, source: oci.Source, store: oci.Store) -> oci.LayerResult:
+        wishes, before = self._wishes, self._done
+        return oci.write_layer(
+            source,
             store,
             progress=None if wishes.progress is None else lambda done: self._tell(before + done),
             cancelled=wishes.cancelled,
             limits=wishes.limits,
         )
+
+    def _add(self, layer: oci.LayerResult) -> None:
         self._done += layer.size
-        self._last = source
         if layer.entries:
             self._result.layers.append(layer)
         self._result.left_out, self._result.torn = layer.left_out, layer.torn
 
-    def _source(self) -> OverlaySource:
-        """Of what changed since the last pass."""
-        return source_of(self._container, self._wishes, since=self._last, exclude=self._exclude)
+    def _scanned(self, source: oci.Source, begun: Callable[[], object] | None = None) -> SecretScan:
+        refuse = self._wishes.shared
+        return SecretScan(source, self._result.secrets, refuse=refuse, begun=begun)
 
-    def _delta(self) -> int:
+    def _source(self, watch: Watch | None = None, *, indexed: bool = True) -> OverlaySource:
+        """Of what changed since the last pass."""
+        return source_of(
+            self._container,
+            self._wishes,
+            since=self._last,
+            exclude=self._exclude,
+            watch=watch,
+            indexed=indexed,
+        )
+
+    def _cut(self, watch: Watch | None, mapped: Collection[bytes] = ()) -> OverlaySource:
+        """Of what changed since the last pass, looking only where something happened.
+
+        `mapped` are files that may have been written to through memory, which nothing tells of.
+        """
+        touched = watch.touched() if watch is not None else None
+        if touched is None or self._last is None:
+            return self._source()
+        return source_of(
+            self._container,
+            self._wishes,
+            since=self._last,
+            exclude=self._exclude,
+            index=changed_anyway(self._last.index(), mapped),
+            only={*touched, *(path.rpartition(b"/")[0] for path in mapped)},
+        )
+
+    def _delta(self, watch: Watch | None) -> int:
         """Logical bytes that have changed since the last pass, as of now."""
-        return sum(entry.size for entry in self._source().entries())
+        return sum(entry.size for entry in self._cut(watch).entries())
 
     def _tell(self, done: int) -> None:
         if self._wishes.progress is not None:
             self._wishes.progress(done)
+
+
+def scan_of(container: Container, limits: oci.Limits = oci.DEFAULT_LIMITS) -> Scan:
+    """How much there is to save, by names and sizes alone; raises `LimitError` with the numbers."""
+    return scan(container.upper, exclude=why_left_out(container), limits=limits)
 
 
 def source_of(
@@ -121,20 +199,40 @@ def source_of(
     wishes: Wishes | None = None,
     *,
     since: OverlaySource | None = None,
+    index: Index | None = None,
     exclude: oci.Exclude | None = None,
+    watch: Watch | None = None,
+    only: Collection[bytes] | None = None,
+    indexed: bool = True,
 ) -> OverlaySource:
-    """What the container changed of its image, or since the source `since` was read to its end."""
+    """What the container changed of its image, or since the source `since` was read to its end.
+
+    `index` takes the place of that source's own. See `OverlaySource` for the others.
+    """
     wishes = wishes or Wishes()
     return OverlaySource(
         container.upper,
         container.lowers,
-        since=since.index() if since else None,
+        since=index or (since.index() if since else None),
         opaque=since.opaque if since else frozenset(),
         exclude=exclude or why_left_out(container),
         ids=IdMaps(container.uids, container.gids) if container.uids else None,
         setuid=wishes.setuid,
         limits=wishes.limits,
+        watch=watch,
+        only=only,
+        indexed=indexed,
     )
+
+
+@lru_cache
+def _noticed(state: Path) -> bool:
+    """Whether this node's kernel tells where something is written; tried out once."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return notices_writes(state)
+    except (oci.SourceError, OSError):
+        return False
 
 
 @contextmanager

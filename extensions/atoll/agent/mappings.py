@@ -25,8 +25,12 @@ _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def clean_mappings(freezer: Freezer, upper: Path, *, proc: Path = PROC) -> int:
     """Flushes the files of `upper` that processes of the group may write to through memory; how many."""
-    files = {path for pid in _processes(freezer) for path in _mapped(proc / pid)}
-    return sum(_flushed(upper, path) for path in files)
+    return sum(_flushed(upper, path) for path in mapped_files(freezer, proc=proc))
+
+
+def mapped_files(freezer: Freezer, *, proc: Path = PROC) -> set[bytes]:
+    """The files that processes of the group may write to through memory: relative paths inside."""
+    return {path for pid in _processes(freezer) for path in _mapped(proc / pid)}
 
 
 def _processes(freezer: Freezer) -> Iterator[str]:

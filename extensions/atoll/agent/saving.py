@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from typing import Final
 
 from atoll import oci
 from atoll.agent.commit import STATE, Saved, commit
-from atoll.agent.copying import Wishes, source_of
+from atoll.agent.copying import Wishes, scan_of
 from atoll.agent.runtimes.choice import RuntimeName, runtime_of
 from atoll.agent.runtimes.container import Container
 from atoll.agent.target import base_elsewhere
+from atoll.agent.what_changed import Report, what_changed
 from atoll.agent.work import Work
 from atoll.checkpoints.models import Digest
 from atoll.checkpoints.node_models import (
@@ -26,10 +28,14 @@ from atoll.checkpoints.node_models import (
     SaveOrder,
 )
 from atoll.kit import words
+from atoll.oci.publish import BASE_DIGEST
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_settings import AccessToken, Reference, Registry, TokenSource
 
+log = logging.getLogger(__name__)
+
 _CHECKPOINT: Final = "dev.atoll.checkpoint/id"
+_PARENT: Final = "dev.atoll.checkpoint/parent"
 _LONGEST: Final = 4096
 
 
@@ -62,25 +68,43 @@ class ContainerSaver:
                 state=self.state,
                 wishes=wishes,
                 elsewhere=elsewhere,
-                annotations={_CHECKPOINT: order.checkpoint},
+                annotations={
+                    _CHECKPOINT: order.checkpoint,
+                    _PARENT: order.parent,
+                    BASE_DIGEST: order.base,
+                },
                 clock=lambda: _published_at(work),
             )
-        return _told(saved)
+            return _told(saved, _report(saved))
 
 
 def _scanned(work: Work, container: Container) -> int:
     """The logical bytes that are to be saved; raises LimitError for more than there is room for."""
     limits = work.order.limits
-    total = sum(entry.size for entry in source_of(container).entries())
-    if limits.room is not None and total > limits.room:
+    room = limits.room if limits.room is not None else limits.size
+    total = scan_of(container, oci.Limits(size=limits.size, entries=limits.entries)).size
+    if total > room:
         raise oci.LimitError(f"It has {words.size(total)} to save.")
     return total
+
+
+def _report(saved: Saved) -> Report | None:
+    """What changed against the base; None where that cannot be told. The image is there already."""
+    if not saved.copied.layers:
+        return None
+    try:
+        return what_changed(saved.container, len(saved.own.lowers))
+    except (OSError, oci.OciError) as error:
+        log.warning("it is not told what changed: %s", error)
+        return None
 
 
 def _wishes(work: Work, total: int) -> Wishes:
     limits = work.order.limits
     room = limits.room if limits.room is not None else limits.size
     return Wishes(
+        own=frozenset(work.order.layers),
+        most_layers=work.order.most_layers,
         shared=work.order.shared,
         limits=oci.Limits(size=min(limits.size, room), entries=limits.entries),
         progress=lambda done: work.tell(Phase.COPYING, done, max(done, total)),
@@ -94,7 +118,7 @@ def _published_at(work: Work) -> datetime:
     return datetime.now(UTC)
 
 
-def _told(saved: Saved) -> ImageSaved:
+def _told(saved: Saved, report: Report | None) -> ImageSaved:
     copied = saved.copied
     return ImageSaved(
         outcome="saved",
@@ -102,6 +126,8 @@ def _told(saved: Saved) -> ImageSaved:
         added=len(copied.layers),
         files=saved.entries,
         size=saved.size,
+        changes=report.changes if report is not None else None,
+        packages=report.packages if report is not None else {},
         left_out=[
             NotInIt(path=oci.shown(one.path)[:_LONGEST], reason=one.reason)
             for one in copied.left_out[:MOST_LISTED]

@@ -89,6 +89,7 @@ class SaveOrder(BaseModel):
     image: str  # what the container was started from, by digest
     parent: Digest  # the digest of that
     base: Digest  # the image under all checkpoints: the parent, or below it
+    layers: list[AnyDigest] = []  # of the parent, those over the base
     target: Target
     limits: SaveLimits
     shared: bool = False  # others may use the image: what looks like a secret is refused

@@ -139,16 +139,15 @@ class Results:
             base = _known(content, server.base or parent)
             under = _known(content, parent)
         order = list(layers)
-        if base is not None and order[: len(base)] != base:
-            raise oci.InvalidImageError("It does not stand on its base image.")
-        if base is None and under is not None and order[: len(under)] != under:
-            raise oci.InvalidImageError("It does not stand on what its container started from.")
-        if base is None and under is None:
+        if base is None and under is not None:  # the user's own layers may have become one
+            own = self._over_base(row.user, parent)
+            base = [one for one in under if one not in own]
+        if base is None:
             if server.environment == parent:
                 raise oci.MissingError("What its container started from is not there.")
-            under = order[: max(0, len(order) - told.added)]  # a base that is in no store of ours
-        if base is None:
-            base = [one for one in under or () if one not in self._over_base(row.user, parent)]
+            base = order[: max(0, len(order) - told.added)]  # one that is in no store of ours
+        if order[: len(base)] != base:
+            raise oci.InvalidImageError("It does not stand on its base image.")
         over_base = {one: size for one, size in layers.items() if one not in base}
         known = under or base
         return _Layers(sum(n for one, n in over_base.items() if one not in known), over_base)

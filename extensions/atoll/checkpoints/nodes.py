@@ -258,6 +258,7 @@ class Nodes:
             image=self._targets.as_pushed(image),
             parent=parent,
             base=Digest(server.base or parent),
+            layers=_own_layers(session, row.user, parent),
             target=self._targets.target(repository, self._targets.as_pushed(image), row.id),
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
@@ -274,6 +275,12 @@ class Nodes:
         if row is None or row.node != node:
             raise NotFoundError("There is no such save on this node.")
         return row, session.get_one(ServerRow, row.server_id)
+
+
+def _own_layers(session: Session, user: str, parent: str) -> list[Digest]:
+    """The layers of a user's checkpoint over its base."""
+    known = store.owned_checkpoint(session, user, parent)
+    return [Digest(one) for one in known.layers] if known is not None else []
 
 
 def _lost() -> LeaseLostError:

@@ -193,6 +193,20 @@ class ImageConfig:
         rootfs = _object(self.document.get("rootfs"), "config's rootfs")
         return tuple(checked_digest(item) for item in _list(rootfs.get("diff_ids"), "diff_ids"))
 
+    def cut(self, layers: int) -> ImageConfig:
+        """This config with its `layers` lowest layers alone, and the history of those."""
+        history = self.document.get("history")
+        kept: list[Json] = []
+        left = layers
+        for step in _list([] if history is None else history, "config's history"):
+            if not _object(step, "step of the history").get("empty_layer"):
+                if not left:
+                    break
+                left -= 1
+            kept.append(step)
+        rootfs: JsonObject = {"type": "layers", "diff_ids": [*self.diff_ids[:layers]]}
+        return ImageConfig({**self.document, "rootfs": rootfs, "history": kept})
+
     def appended(self, diff_id: Digest, *, created: datetime, comment: str) -> ImageConfig:
         """This config with one layer more on top."""
         rootfs: JsonObject = {"type": "layers", "diff_ids": [*self.diff_ids, diff_id]}

@@ -11,7 +11,7 @@ from .image import Descriptor, Digest
 from .layered import FileId, Folder, Layered, Mark, file_id, layer_of
 from .reader import LayerReader, open_layer
 from .source import DEFAULT_LIMITS, Entry, Kind, LeftOut, Limits, Source, shown
-from .store import Store
+from .store import Content
 
 MOST_LAYERS = 8
 """Layers of a user that an image may have: each is a lower directory more at every path looked up."""
@@ -47,7 +47,7 @@ class MergedSource:
 
     def __init__(
         self,
-        store: Store,
+        store: Content,
         layers: Sequence[tuple[Descriptor, Digest]],
         *,
         top: Source | None = None,

@@ -1,0 +1,122 @@
+"""The report of what a container has otherwise than the image under it: packages, and the rest by directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from atoll import oci
+from atoll.agent.packages import Packages
+from atoll.agent.policy import why_left_out
+from atoll.agent.runtimes.container import Container
+from atoll.checkpoints.models import Changes, DirectoryChange
+from atoll.checkpoints.policy import bytecode
+from atoll.oci.lowers import Lowers
+from atoll.oci.stack import Stack, Totals
+
+_MOST: Final = 20_000  # directories that are told apart while it is counted
+_TOLD: Final = 2_000  # and in the report, the largest
+_NAME_MOST: Final = 200  # characters of a package's name or version
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What changed, the Python packages over the base, and how much of the layers can still be seen."""
+
+    changes: Changes
+    packages: dict[str, str] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+
+
+def what_changed(
+    container: Container,
+    own: int = 0,
+    *,
+    limits: oci.Limits = oci.DEFAULT_LIMITS,
+) -> Report:
+    """What the container shows otherwise than the image under its `own` uppermost lower layers.
+
+    Nothing is frozen or read but names, sizes, and the lists of packages. Raises `LimitError`,
+    `SourceError`, `OSError` where the container goes away meanwhile.
+    """
+    base = container.lowers[own:]
+    found = Packages(Lowers(base))
+    stack = Stack(
+        container.upper,
+        container.lowers[:own],
+        base,
+        exclude=why_left_out(container),
+        limits=limits,
+        visit=found.visit,
+    )
+    sums = _Sums()
+    for one in stack.differences():
+        if not bytecode(one.path):
+            sums.add(one.path, one.size)
+    files, size = sums.files, sums.size
+    layers = Lowers((container.upper, *container.lowers))
+    for path in sorted(set(found.files())):
+        sums.take_out(path, layers)
+    changes = Changes(
+        packages=found.changes(), directories=sums.directories(), files=files, size=size
+    )
+    return Report(changes, _short(found.over_base()), stack.totals)
+
+
+class _Sums:
+    """Files and bytes by the directory that says something to people."""
+
+    def __init__(self) -> None:
+        self.files = 0
+        self.size = 0
+        self._by: dict[bytes, list[int]] = {}
+
+    def add(self, path: bytes, size: int) -> None:
+        """Counts one file."""
+        self.files += 1
+        self.size += size
+        place = _place(path)
+        if place not in self._by and len(self._by) >= _MOST:
+            place = place.partition(b"/")[0]
+        total = self._by.setdefault(place, [0, 0])
+        total[0] += 1
+        total[1] += size
+
+    def take_out(self, path: bytes, layers: Lowers) -> None:
+        """What belongs to a package is told with that: one thing in its site-packages, or a file."""
+        if path in self._by:
+            del self._by[path]
+            return
+        total = self._by.get(_place(path))
+        if total is None:
+            return
+        seen = layers.find(path)
+        total[0] = max(0, total[0] - 1)
+        total[1] = max(0, total[1] - (seen.status.st_size if seen is not None else 0))
+
+    def directories(self) -> list[DirectoryChange]:
+        """By name; where there are too many, the largest."""
+        kept = [(path, files, size) for path, (files, size) in self._by.items() if files]
+        if len(kept) > _TOLD:
+            kept = sorted(kept, key=lambda one: (one[2], one[1]), reverse=True)[:_TOLD]
+        return [
+            DirectoryChange(path="/" + oci.shown(path)[:4000], files=files, size=size)
+            for path, files, size in sorted(kept)
+        ]
+
+
+def _place(path: bytes) -> bytes:
+    """`etc`, `opt/tools`, or what lies right below a site-packages."""
+    parts = path.split(b"/")
+    for number, part in enumerate(parts[:-1]):
+        if part in (b"site-packages", b"dist-packages"):
+            return b"/".join(parts[: number + 2])
+    return b"/".join(parts[: max(1, min(2, len(parts) - 1))])
+
+
+def _short(packages: dict[str, str]) -> dict[str, str]:
+    return {
+        name: version
+        for name, version in packages.items()
+        if len(name) <= _NAME_MOST and len(version) <= _NAME_MOST
+    }
