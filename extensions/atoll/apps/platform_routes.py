@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -46,17 +47,18 @@ async def events(
 ) -> StreamingResponse:
     """Everything that changes and that the caller may see, as server-sent events.
 
-    Resumes after `Last-Event-ID` (or `after`). Where that is older than what is kept, an event
-    named `reset` comes first: fetch everything anew.
+    Resumes after `Last-Event-ID` (or `after`). Where that is older than what is kept, or not of
+    this database, an event named `reset` comes first: fetch everything anew.
     """
     stream: EventStream = request.app.state.events
     resume = int(last_event_id) if last_event_id is not None else after
+    begin = await asyncio.to_thread(stream.begin, resume)
 
     async def body() -> AsyncIterator[bytes]:
-        if resume is not None and stream.forgotten(resume):
+        if begin.reset:
             yield b"event: reset\ndata: {}\n\n"
         yield b": welcome\n\n"
-        async for event in stream.follow(resume, caller.principals):
+        async for event in stream.follow(begin.after, caller.principals):
             yield as_sse(event)
 
     return StreamingResponse(

@@ -94,6 +94,7 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._listeners: list[Callable[[], None]] = []
         self._turn = Lock()
+        self._closed = False
 
     def after_commit(self, listener: Callable[[], None]) -> None:
         """Call the listener after each write; it must not raise and must not block."""
@@ -102,7 +103,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session to read with; nothing is written."""
-        with engines.telling(), self._sessions() as session:
+        with self._session() as session:
             yield session
 
     @contextmanager
@@ -111,20 +112,16 @@ class Database:
 
         Writers take turns, over all services on this database: nobody else writes meanwhile.
         """
-        with (
-            self._turns(),
-            engines.telling(),
-            self._sessions() as session,
-            session.begin(),
-        ):
+        with self._turns(), self._session() as session, session.begin():
             engines.begin_writing(session)
             yield session
         for listener in self._listeners:
             listener()
 
     def close(self) -> None:
-        """Close all connections."""
-        self.engine.dispose()
+        """Close all connections; those that a thread still uses when it gives them back."""
+        self._closed = True
+        self.engine.pool.dispose()
 
     def upgrade(self, migrations: list[Path], *, patience_s: float = _PATIENCE_S) -> None:
         """Bring the schema to its newest version, wholly or not at all, however this ends.
@@ -145,7 +142,7 @@ class Database:
             time.sleep(_LOOK_S)
 
     def _upgrade(self, migrations: list[Path]) -> None:
-        with engines.telling(), self._sessions() as session, session.begin():
+        with self._session() as session, session.begin():
             engines.begin_writing(session)
             engines.check(session)
             config = Config()
@@ -160,6 +157,15 @@ class Database:
                     f"The database is of another version of the platform ({error}).",
                     hint="Run the newest version that has used it; versions do not go back.",
                 ) from error
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with engines.telling(), self._sessions() as session:
+                yield session
+        finally:
+            if self._closed:
+                self.engine.pool.dispose()
 
     @contextmanager
     def _turns(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel
 from sqlalchemy import JSON, BigInteger, Integer, delete, func, select
@@ -62,8 +62,19 @@ def record(
 Listener = Callable[[Event, frozenset[str]], None]
 
 
+class Begin(NamedTuple):
+    """Where a stream begins: after this event; `reset` where there is a gap before it."""
+
+    after: int
+    reset: bool
+
+
 class EventStream:
-    """Tails the table and hands each event, with its audience, to listeners on the event loop."""
+    """Tails the table and hands each event, with its audience, to listeners on the event loop.
+
+    Ids become visible in their order, since writers take turns (`Database.write`): nothing that is
+    below an id that was seen comes later.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,6 +82,7 @@ class EventStream:
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._seen: int | None = None  # the id up to which the listeners were told
+        self._begun = asyncio.Event()
         database.after_commit(self._woken)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -83,6 +95,7 @@ class EventStream:
         self._loop = asyncio.get_running_loop()
         if self._seen is None:
             self._seen = await asyncio.to_thread(self.newest)
+            self._begun.set()
         while True:
             self._wake.clear()
             for event, audience in await asyncio.to_thread(self._after, self._seen):
@@ -94,18 +107,17 @@ class EventStream:
             except TimeoutError:
                 continue
 
-    async def follow(
-        self, after: int | None, principals: frozenset[str]
-    ) -> AsyncIterator[Event | None]:
+    async def follow(self, after: int, principals: frozenset[str]) -> AsyncIterator[Event | None]:
         """Events after the id that these principals may see; None is a heartbeat.
 
-        `after=None` begins with what comes next. Missed ones are read from the table, so a stream
-        resumes over restarts; the first of them follows without a gap.
+        Missed ones are read from the table, so a stream resumes over restarts; the first of them
+        follows without a gap.
         """
         queue: asyncio.Queue[tuple[Event, frozenset[str]]] = asyncio.Queue()
         end = self.listen(lambda event, audience: queue.put_nowait((event, audience)))
         try:
-            seen = after if after is not None else await asyncio.to_thread(self.newest)
+            await self._begun.wait()  # listeners miss nothing of what is not in the table by now
+            seen = after
             while missed := await asyncio.to_thread(self._after, seen):
                 for event, audience in missed:
                     seen = event.id
@@ -127,11 +139,18 @@ class EventStream:
         with self._database.read() as session:
             return session.scalar(select(func.max(EventRow.id))) or 0
 
-    def forgotten(self, after: int) -> bool:
-        """Whether events after this id were pruned already, so that a stream has a gap."""
+    def begin(self, after: int | None) -> Begin:
+        """Where a stream begins that was heard up to the id; with what comes next for None.
+
+        There is a gap where events after the id were pruned already, and where the id is of
+        another database: one that was there before a move, or before a backup was restored.
+        """
         with self._database.read() as session:
-            oldest = session.scalar(select(func.min(EventRow.id)))
-        return oldest is not None and after < oldest - 1
+            bounds = select(func.min(EventRow.id), func.max(EventRow.id))
+            oldest, newest = session.execute(bounds).one()
+        if after is None or after > (newest or 0):
+            return Begin(newest or 0, reset=after is not None)
+        return Begin(after, reset=oldest is not None and after < oldest - 1)
 
     def prune(self) -> None:
         """Remove events older than `KEPT`."""

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY_S: Final = 0.5
 LAST_DELAY_S: Final = 60.0
+KNOWN_DELAY_S: Final = 5.0
+"""The longest wait after a failure with a known cause, such as a database that is away: soon over."""
 
 
 def back_off(failures: int) -> float:
@@ -27,14 +29,17 @@ async def supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
     failures = 0
     clock = asyncio.get_running_loop().time
     while True:
-        started = clock()
+        started, most = clock(), LAST_DELAY_S
         try:
             await run()
             log.warning("%s ended; it is started again", name)
+        except AtollError as error:
+            log.warning("%s stopped (%s); it is started again", name, error)
+            most = KNOWN_DELAY_S
         except Exception:  # the one place where anything may arrive: logged, restarted
             log.exception("%s failed; it is started again", name)
         failures = 1 if clock() - started > LAST_DELAY_S else failures + 1
-        await asyncio.sleep(back_off(failures))
+        await asyncio.sleep(min(back_off(failures), most))
 
 
 class KeyedQueue:
@@ -145,9 +150,14 @@ async def run_reconciler(
 
     async def resync() -> None:
         while True:
-            for key in await reconciler.pending():
-                queue.add(key)
-            await asyncio.sleep(resync_s)
+            delay_s = resync_s
+            try:
+                for key in await reconciler.pending():
+                    queue.add(key)
+            except AtollError as error:
+                delay_s = min(resync_s, KNOWN_DELAY_S)
+                log.warning("%s: what is to do is not known (%s)", reconciler.name, error)
+            await asyncio.sleep(delay_s)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(resync())

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from atoll.kit import db
 from atoll.kit.db import Database
-from atoll.kit.events import Event, EventStream, record
+from atoll.kit.events import Event, EventRow, EventStream, record
 from atoll.kit.loops import supervise
+from sqlalchemy import delete
 
 from tests.databases import DATABASES
 
@@ -113,3 +114,25 @@ def test_a_change_that_is_rolled_back_leaves_no_event(database: Database) -> Non
         record(session, "job", "j", "created", ["user:ada"])
         raise RuntimeError
     assert EventStream(database).newest() == 0
+
+
+def test_a_stream_that_was_heard_on_another_database_begins_anew(database: Database) -> None:
+    stream = EventStream(database)
+    assert stream.begin(None) == (0, False)
+    assert stream.begin(7) == (0, True)  # from before a move: ids begin again here
+    for number in range(3):
+        write(database, f"j-{number}", "everyone")
+    assert stream.begin(None) == (3, False)
+    assert stream.begin(2) == (2, False)
+    assert stream.begin(3) == (3, False)
+    assert stream.begin(7) == (3, True)
+
+
+def test_a_stream_that_was_heard_before_what_is_kept_has_a_gap(database: Database) -> None:
+    for number in range(3):
+        write(database, f"j-{number}", "everyone")
+    with database.write() as session:
+        session.execute(delete(EventRow).where(EventRow.id < 3))
+    stream = EventStream(database)
+    assert stream.begin(1) == (1, True)
+    assert stream.begin(2) == (2, False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import pytest
 from atoll.kit import loops
+from atoll.kit.errors import UnavailableError
 from atoll.kit.loops import KeyedQueue, back_off, run_reconciler, supervise
 
 
@@ -84,4 +86,55 @@ async def test_a_loop_that_dies_is_started_again() -> None:
 
     task = asyncio.create_task(supervise("test", run))
     await asyncio.wait_for(again.wait(), 5)
+    task.cancel()
+
+
+class Blind(Flaky):
+    """Cannot look for work at first; the work that it is told of goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    async def pending(self) -> Iterable[str]:
+        self.looks += 1
+        if self.looks < 3:
+            raise UnavailableError("The database does not answer.")
+        return ["found"]
+
+    async def reconcile(self, key: str) -> float | None:
+        self.calls.append(key)
+        if key == "found":
+            self.finished.set()
+        return None
+
+
+async def test_a_reconciler_that_cannot_look_for_work_goes_on_and_looks_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loops, "KNOWN_DELAY_S", 0.01)
+    blind, queue = Blind(), KeyedQueue()
+    queue.add("told")
+    task = asyncio.create_task(run_reconciler(blind, queue, resync_s=60))
+    await asyncio.wait_for(blind.finished.wait(), 5)
+    task.cancel()
+    assert blind.calls == ["told", "found"]
+
+
+async def test_a_loop_that_lacks_a_part_is_started_again_soon_however_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loops, "KNOWN_DELAY_S", 0.01)
+    starts = 0
+    often = asyncio.Event()
+
+    async def run() -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 12:  # by doubling it would be a quarter of an hour until then
+            often.set()
+        raise UnavailableError("The database does not answer.")
+
+    task = asyncio.create_task(supervise("test", run))
+    await asyncio.wait_for(often.wait(), 5)
     task.cancel()

@@ -1,0 +1,1 @@
+"""What only a database server shows: several writers, several services, outages."""
