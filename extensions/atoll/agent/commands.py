@@ -127,6 +127,12 @@ def diff(
         return
     rows = [(entry.kind, "/" + entry.path, words.size(entry.size)) for entry in found.entries]
     console.table(("Kind", "Path", "Size"), rows, "Nothing differs from the image.")
+    packages = [
+        (one.kind.value, one.name, one.before or "", one.after or "")
+        for one in found.changes.packages
+    ]
+    if packages:
+        console.table(("Packages", "Name", "Before", "Now"), packages, "")
     console.say(f"{words.count(len(rows), 'change')}, {words.size(found.size)}.")
 
 

@@ -113,8 +113,8 @@ def _merging(
 def one_at_a_time(container: Container, state: Path) -> Iterator[None]:
     """Raises `BusyError` where another process saves the same container."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = hashlib.sha256(f"{container.runtime}/{container.id}".encode()).hexdigest()[:32]
-    descriptor = os.open(state / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = state / f"{key_of(container)}.lock"
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,6 +126,11 @@ def one_at_a_time(container: Container, state: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)  # the file stays: removing it would let two in at once
+
+
+def key_of(container: Container) -> str:
+    """What files about a container are called."""
+    return hashlib.sha256(f"{container.runtime}/{container.id}".encode()).hexdigest()[:32]
 
 
 def _facts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class Copied:
     torn: tuple[bytes, ...] = ()
     secrets: dict[bytes, str] = field(default_factory=dict)
     frozen_s: float = 0.0
+    cut_ns: int = 0  # when the container stood still, where it was saved live
     merged: bool = False  # the first of the layers holds the image's own ones, too
 
 
@@ -100,6 +102,7 @@ class Copy:
             aside = Aside(self._store, state)
             try:
                 with _unhindered(), frozen(freezer, state) as cut:
+                    self._result.cut_ns = time.time_ns()
                     self._pass(aside, self._cut(noticing, mapped_files(freezer)))
                 self._result.frozen_s = cut.seconds
                 aside.flush()

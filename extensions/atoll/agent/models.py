@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from atoll import oci
 from atoll.agent.commit import Saved
 from atoll.agent.runtimes.container import Container
+from atoll.agent.what_changed import what_changed
+from atoll.checkpoints.models import Changes
 
 
 class Noted(BaseModel):
@@ -34,6 +36,8 @@ class SaveReport(BaseModel):
     left_out: list[Noted]
     secrets: list[Noted]
     torn: list[str]
+    changes: Changes | None
+    """What changed against the image; None where that cannot be told."""
     frozen_ms: float
     seconds: float
 
@@ -55,11 +59,17 @@ class DifferenceReport(BaseModel):
     entries: list[Difference]
     size: int
     left_out: list[Noted]
+    changes: Changes
+    """What that means: packages, and the rest by directory."""
 
 
 def report(saved: Saved, shown: str) -> SaveReport:
     """What there is to tell of a save to `shown`."""
     copied = saved.copied
+    try:
+        changes = what_changed(saved.container).changes
+    except (OSError, oci.OciError):
+        changes = None  # the container has gone since
     return SaveReport(
         runtime=saved.container.runtime,
         container=saved.container.id,
@@ -76,6 +86,7 @@ def report(saved: Saved, shown: str) -> SaveReport:
             for path, reason in sorted(copied.secrets.items())
         ],
         torn=[oci.shown(path) for path in copied.torn],
+        changes=changes,
         frozen_ms=round(copied.frozen_s * 1000, 1),
         seconds=round(saved.seconds, 3),
     )
@@ -94,6 +105,7 @@ def difference(container: Container, source: oci.Source) -> DifferenceReport:
         entries=entries,
         size=sum(entry.size for entry in entries),
         left_out=_left_out(source.left_out()),
+        changes=what_changed(container).changes,
     )
 
 

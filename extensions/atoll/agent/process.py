@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from atoll import oci
 from atoll.agent.errors import ContainerRemovedError, NoContainerError, SecretsError
@@ -19,7 +19,10 @@ from atoll.agent.work import Saver, Work
 from atoll.checkpoints import node_client
 from atoll.checkpoints.node_models import (
     ImageSaved,
+    LookOrder,
+    LookResult,
     NotSaved,
+    Order,
     ProgressReport,
     SaveOrder,
     SaveResult,
@@ -46,6 +49,8 @@ _RENEW_S: Final = 120.0  # a push token is renewed so long before it ends
 _NOT_OURS: Final = (ConflictError, NotFoundError, ForbiddenError, InvalidError, TooLargeError)
 """What the service says of a result that it will never take."""
 _GONE: Final = (NoContainerError, ContainerRemovedError)
+
+_ORDER: Final = TypeAdapter[SaveOrder | LookOrder](Order)
 
 T = TypeVar("T")
 
@@ -114,15 +119,36 @@ class Agent:
                     self.ending.wait(back_off(failures))
                     continue
                 failures = 0
-                if order is not None:
+                if isinstance(order, SaveOrder):
                     self._carry_out(order, pool)
+                elif order is not None:
+                    self._look(order)
 
-    def _next(self) -> SaveOrder | None:
+    def _next(self) -> SaveOrder | LookOrder | None:
         content = self._service.send(node_client.work(self._node, self._wait_s))
         try:
-            return SaveOrder.model_validate_json(content) if content else None
+            return _ORDER.validate_json(content) if content else None
         except ValidationError as error:
             raise InvalidError("The service orders what this agent does not know.") from error
+
+    def _look(self, order: LookOrder) -> None:
+        """Look at a container, and tell; what cannot be told now is looked at again anyway."""
+        began = time.monotonic()
+        changes = None
+        try:
+            changes = self._saver.look(order)
+        except (AtollError, oci.OciError) as error:
+            log.info("%s is not looked at: %s", order.container, error)
+        result = LookResult(
+            server=order.server,
+            environment=order.environment,
+            changes=changes,
+            seconds=time.monotonic() - began,
+        )
+        try:
+            self._service.send(node_client.looked(self._node, result))
+        except AtollError as error:
+            log.warning("what was seen is not told: %s", error)
 
     def _carry_out(self, order: SaveOrder, pool: ThreadPoolExecutor) -> None:
         log.info("saving %s", order.container, extra={"checkpoint": order.checkpoint})

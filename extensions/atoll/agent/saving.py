@@ -13,15 +13,17 @@ from typing import Final
 from atoll import oci
 from atoll.agent.commit import STATE, Saved, commit
 from atoll.agent.copying import Wishes, scan_of
+from atoll.agent.looking import Notes, unsaved
 from atoll.agent.runtimes.choice import RuntimeName, runtime_of
 from atoll.agent.runtimes.container import Container
 from atoll.agent.target import base_elsewhere
 from atoll.agent.what_changed import Report, what_changed
 from atoll.agent.work import Work
-from atoll.checkpoints.models import Digest
+from atoll.checkpoints.models import Changes, Digest
 from atoll.checkpoints.node_models import (
     MOST_LISTED,
     ImageSaved,
+    LookOrder,
     NotInIt,
     Phase,
     RegistryTarget,
@@ -75,7 +77,32 @@ class ContainerSaver:
                 },
                 clock=lambda: _published_at(work),
             )
-            return _told(saved, _report(saved))
+            return _told(saved, self._report(saved))
+
+    def look(self, order: LookOrder) -> Changes:
+        """What the container has that is not saved; raises AtollError, OciError."""
+        limits = oci.Limits(entries=order.entries)
+        with runtime_of(
+            order.container, self.runtime, address=self.address, namespace=self.namespace
+        ) as (_, container):
+            try:
+                return unsaved(container, order.environment, self.state, limits)
+            except OSError as error:
+                raise oci.SourceError(f"The container went away meanwhile ({error}).") from error
+
+    def _report(self, saved: Saved) -> Report | None:
+        """What changed against the base; None where that cannot be told. The image is there already."""
+        container, notes = saved.container, Notes(self.state)
+        try:
+            if saved.copied.cut_ns:
+                here = what_changed(container).changes.packages
+                notes.write(container, saved.image.digest, saved.copied.cut_ns, here)
+            else:
+                notes.forget(container)
+            return what_changed(container, len(saved.own.lowers)) if saved.copied.layers else None
+        except (OSError, oci.OciError) as error:
+            log.warning("it is not told what changed: %s", error)
+            return None
 
 
 def _scanned(work: Work, container: Container) -> int:
@@ -86,17 +113,6 @@ def _scanned(work: Work, container: Container) -> int:
     if total > room:
         raise oci.LimitError(f"It has {words.size(total)} to save.")
     return total
-
-
-def _report(saved: Saved) -> Report | None:
-    """What changed against the base; None where that cannot be told. The image is there already."""
-    if not saved.copied.layers:
-        return None
-    try:
-        return what_changed(saved.container, len(saved.own.lowers))
-    except (OSError, oci.OciError) as error:
-        log.warning("it is not told what changed: %s", error)
-        return None
 
 
 def _wishes(work: Work, total: int) -> Wishes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,7 +10,7 @@ from atoll import oci
 from atoll.agent.packages import Packages
 from atoll.agent.policy import why_left_out
 from atoll.agent.runtimes.container import Container
-from atoll.checkpoints.models import Changes, DirectoryChange
+from atoll.checkpoints.models import Changes, DirectoryChange, Package
 from atoll.checkpoints.policy import bytecode
 from atoll.oci.lowers import Lowers
 from atoll.oci.stack import Stack, Totals
@@ -28,16 +29,26 @@ class Report:
     totals: Totals = field(default_factory=Totals)
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The moment of a live save, and the packages that the container had then otherwise than its image."""
+
+    at_ns: int
+    packages: tuple[Package, ...]
+
+
 def what_changed(
     container: Container,
     own: int = 0,
     *,
+    since: Since | None = None,
     limits: oci.Limits = oci.DEFAULT_LIMITS,
 ) -> Report:
     """What the container shows otherwise than the image under its `own` uppermost lower layers.
 
-    Nothing is frozen or read but names, sizes, and the lists of packages. Raises `LimitError`,
-    `SourceError`, `OSError` where the container goes away meanwhile.
+    With `since`, what it has otherwise since then: packages, and files that were written; files
+    that are gone leave no trace of when. Nothing is frozen or read but names, sizes, and the lists
+    of packages. Raises `LimitError`, `SourceError`, `OSError` where the container goes away.
     """
     base = container.lowers[own:]
     found = Packages(Lowers(base))
@@ -51,16 +62,34 @@ def what_changed(
     )
     sums = _Sums()
     for one in stack.differences():
-        if not bytecode(one.path):
+        if not bytecode(one.path) and (since is None or one.changed_ns >= since.at_ns):
             sums.add(one.path, one.size)
     files, size = sums.files, sums.size
     layers = Lowers((container.upper, *container.lowers))
     for path in sorted(set(found.files())):
         sums.take_out(path, layers)
+    packages = found.changes()
     changes = Changes(
-        packages=found.changes(), directories=sums.directories(), files=files, size=size
+        packages=packages if since is None else _since(packages, since.packages),
+        directories=sums.directories(),
+        files=files,
+        size=size,
     )
     return Report(changes, _short(found.over_base()), stack.totals)
+
+
+def _since(now: Sequence[Package], then: Sequence[Package]) -> list[Package]:
+    """How packages differ now from how they differed then, both against the same image."""
+    before = {(one.kind, one.name): one for one in then}
+    after = {(one.kind, one.name): one for one in now}
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        was = old.after if old is not None else new.before if new is not None else None
+        there = new.after if new is not None else old.before if old is not None else None
+        if was != there:
+            found.append(Package(name=key[1], kind=key[0], before=was, after=there))
+    return found
 
 
 class _Sums:

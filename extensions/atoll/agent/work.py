@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple, Protocol
 
-from atoll.checkpoints.node_models import ImageSaved, Phase, PushToken, SaveOrder
+from atoll.checkpoints.models import Changes
+from atoll.checkpoints.node_models import ImageSaved, LookOrder, Phase, PushToken, SaveOrder
 
 
 class HowFar(NamedTuple):
@@ -53,4 +54,8 @@ class Saver(Protocol):
 
     def save(self, work: Work) -> ImageSaved:
         """Put the image into its target; blocks. Raises AtollError and OciError where it cannot."""
+        ...
+
+    def look(self, order: LookOrder) -> Changes:
+        """What a running container has that is not saved; blocks. Raises AtollError and OciError."""
         ...

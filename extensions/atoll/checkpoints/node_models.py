@@ -81,6 +81,7 @@ class SaveLimits(BaseModel):
 class SaveOrder(BaseModel):
     """A save for an agent to carry out, leased to it: `progress` within `lease_s` renews the lease."""
 
+    kind: Literal["save"] = "save"
     checkpoint: CheckpointId
     lease: str
     lease_s: float
@@ -94,6 +95,29 @@ class SaveOrder(BaseModel):
     limits: SaveLimits
     shared: bool = False  # others may use the image: what looks like a secret is refused
     most_layers: int = 8  # over the base; then they are merged
+
+
+class LookOrder(BaseModel):
+    """A running container to look at: what it has that is not saved. It is not frozen, nothing is leased."""
+
+    kind: Literal["look"] = "look"
+    server: str  # the id of whose it is
+    container: str
+    environment: Digest  # what it was started from, or last saved as
+    entries: int  # most that are looked at
+
+
+Order = Annotated[SaveOrder | LookOrder, Field(discriminator="kind")]
+"""What an agent may be told to do."""
+
+
+class LookResult(BaseModel):
+    """What a container has that is not saved; None where that cannot be told."""
+
+    server: Annotated[str, Field(max_length=64)]
+    environment: AnyDigest
+    changes: Annotated[Changes, AfterValidator(_plain_changes)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
 
 class Phase(StrEnum):

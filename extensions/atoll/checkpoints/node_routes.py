@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from atoll.checkpoints.agents import Authenticator
 from atoll.checkpoints.node_models import (
     RESULT_MOST,
+    LookOrder,
+    LookResult,
+    Order,
     ProgressAnswer,
     ProgressReport,
     SaveOrder,
@@ -69,11 +72,11 @@ async def _told(request: Request, model: type[M]) -> M:
         raise InvalidError("; ".join(problems) + ".") from error
 
 
-@router.get("/work", response_model=SaveOrder, responses={204: {"description": "Nothing to do"}})
+@router.get("/work", response_model=Order, responses={204: {"description": "Nothing to do"}})
 async def next_work(
     request: Request, node: OwnNode, rules: Rules, wait: Wait = 0
-) -> Response | SaveOrder:
-    """The save that this node's agent is to carry out, leased to it; 204 where there is none."""
+) -> Response | SaveOrder | LookOrder:
+    """What this node's agent is to do: a save, leased to it, or a look; 204 where there is nothing."""
     deadline = time.monotonic() + wait
     commits, next_look = -1, 0.0
     while True:
@@ -112,3 +115,10 @@ async def tell_result(
     """How the save ended."""
     result = await _told(request, SaveResult)
     await asyncio.to_thread(rules.finish, node, id, result)
+
+
+@router.post("/looks", status_code=204)
+async def tell_look(request: Request, node: OwnNode, rules: Rules) -> None:
+    """What a look at a running container saw."""
+    result = await _told(request, LookResult)
+    await asyncio.to_thread(rules.looks.seen, node, result)

@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 from atoll.checkpoints import metrics, node_queue, node_store, retention, store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointId, CheckpointStatus, Digest, Trigger
+from atoll.checkpoints.node_looks import Looks
 from atoll.checkpoints.node_models import (
     ImageSaved,
+    LookOrder,
     NotSaved,
     Phase,
     ProgressAnswer,
@@ -55,13 +57,18 @@ class Nodes:
         self._settings = settings
         self._targets = targets
         self._results = Results(ground, targets)
+        self.looks = Looks(ground, settings.look_every_s)
         self._lease = timedelta(seconds=settings.lease_s)
         self.commits = 0  # of this process: what was seen before the last one may have changed
         self._looked: tuple[int, float, Standing] | None = None
         self._looking = Lock()
         ground.database.after_commit(self._committed)
 
-    def work(self, node: str) -> SaveOrder | None:
+    def work(self, node: str) -> SaveOrder | LookOrder | None:
+        """What the node's agent is to do now: a save, leased to it, or else a look at a container."""
+        return self._save(node) or self.looks.next(node)
+
+    def _save(self, node: str) -> SaveOrder | None:
         """The save that the node's agent is to carry out now, leased to it; None where there is none."""
         if not self._has_turn(node):
             return None

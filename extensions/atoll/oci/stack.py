@@ -27,6 +27,7 @@ class Difference(NamedTuple):
     size: int  # bytes of what is there now; 0 where it is gone
     before: bool  # whether the base has it
     now: bool
+    changed_ns: int = 0  # when what is there now was last touched; no process can set that
 
 
 @dataclass(slots=True)
@@ -186,7 +187,8 @@ class Stack:
             file = stat.S_ISREG(status.st_mode)
             size = status.st_size if file else 0
             kind = Kind.FILE if file else Kind.SYMLINK
-            yield Difference(path, kind, size, before is not None, now=True)
+            touched = status.st_ctime_ns
+            yield Difference(path, kind, size, before is not None, now=True, changed_ns=touched)
         elif before is not None:  # a deletion, or a pipe in its place
             yield _gone(path, before.status)
 

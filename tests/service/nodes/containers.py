@@ -11,7 +11,8 @@ from pathlib import Path
 from atoll import oci
 from atoll.agent.errors import NoContainerError
 from atoll.agent.work import Work
-from atoll.checkpoints.node_models import ImageSaved, Phase
+from atoll.checkpoints.models import Changes, DirectoryChange
+from atoll.checkpoints.node_models import ImageSaved, LookOrder, Phase
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,6 +66,19 @@ class DirectorySaver:
             size=layer.size,
             seconds=time.monotonic() - began,
         )
+
+    def look(self, order: LookOrder) -> Changes:
+        """All files of the container count as unsaved."""
+        folder = self.root / order.container
+        if not folder.is_dir():
+            raise NoContainerError(f"There is no container {order.container}.")
+        with (self.root / "looks").open("a") as file:
+            file.write(order.container + "\n")
+        found = oci.changes(folder)
+        if not found.files:
+            return Changes()
+        every = DirectoryChange(path="/srv", files=found.files, size=found.size)
+        return Changes(directories=[every], files=found.files, size=found.size)
 
     def _note(self, container: str) -> None:
         with (self.root / "log").open("a") as file:
