@@ -30,7 +30,6 @@ _SETTINGS: Final = {
     "listen_addresses": "",
     "fsync": "off",  # a test needs no data after a power cut; a killed process loses none
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "max_connections": "200",
     "shared_buffers": "64MB",
     "autovacuum": "off",

@@ -13,6 +13,7 @@ from sqlalchemy import JSON, BigInteger, Integer, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.kit.db import Base, Database, Moment, now
+from atoll.kit.errors import UnavailableError
 
 Change = Literal["created", "changed", "removed"]
 
@@ -118,7 +119,11 @@ class EventStream:
         try:
             await self._begun.wait()  # listeners miss nothing of what is not in the table by now
             seen = after
-            while missed := await asyncio.to_thread(self._after, seen):
+            while (missed := await self._missed(seen)) != []:
+                if missed is None:
+                    yield None
+                    await asyncio.sleep(_POLL_S)
+                    continue
                 for event, audience in missed:
                     seen = event.id
                     if may_see(principals, audience):
@@ -156,6 +161,13 @@ class EventStream:
         """Remove events older than `KEPT`."""
         with self._database.write() as session:
             session.execute(delete(EventRow).where(EventRow.time < now() - KEPT))
+
+    async def _missed(self, seen: int) -> list[tuple[Event, frozenset[str]]] | None:
+        """Events after the id; None while the database is away: that is no reason to hang up."""
+        try:
+            return await asyncio.to_thread(self._after, seen)
+        except UnavailableError:
+            return None
 
     def _after(self, seen: int) -> list[tuple[Event, frozenset[str]]]:
         query = select(EventRow).where(EventRow.id > seen).order_by(EventRow.id).limit(_BATCH)
