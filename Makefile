@@ -12,7 +12,7 @@ PORT ?=
 QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install up down status test test-fast test-postgres bench lint docs wheel images constraints clean
+.PHONY: help install up down status test test-fast test-postgres bench lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -52,10 +52,11 @@ $(STAMPS)/lab: $(STAMPS)/node build/openapi.json $(LAB_SOURCES)
 	@$(PYTHON) -m atoll.apps.lab_link
 	@touch $@
 
-$(STAMPS)/test: $(STAMPS)/python tests/install-system-packages
+$(STAMPS)/test: $(STAMPS)/python tests/install-system-packages tests/install-helm
 	@echo "→ installing what the tests need"
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[embedded,test,docs]'
 	@tests/install-system-packages
+	@tests/install-helm
 	@touch $@
 
 install: $(STAMPS)/python $(STAMPS)/proxy $(STAMPS)/lab ## set everything up in .venv (idempotent)
@@ -102,6 +103,9 @@ wheel: $(STAMPS)/lab ## the Python package, with the built lab extension, into d
 
 images: wheel ## the container images (REGISTRY=, TAG=dev, IMAGES="hub service …", BASE=, IMAGE_BUILDER=)
 	@images/build $(IMAGES)
+
+chart: $(STAMPS)/python ## write the chart's values, schema and documentation from helm/values.py
+	@PYTHONPATH=extensions:. $(PYTHON) -m helm.write
 
 constraints: $(UV) ## write constraints.txt anew from pyproject.toml's ranges
 	@$(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --extra embedded --extra test \

@@ -1,0 +1,1 @@
+"""The chart, and the typed values that it is written from."""
