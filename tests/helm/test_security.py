@@ -100,7 +100,14 @@ def rules(objects: list[Object], account: str) -> dict[tuple[str, str, str], set
 def test_the_hub_may_start_servers_and_nothing_else() -> None:
     assert rules(render(), "atoll-hub") == {
         ("atoll-servers", "", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("atoll-servers", "", "persistentvolumeclaims"): {"get", "list", "watch", "create"},
+        ("atoll-servers", "", "pods/log"): {"get"},
+        ("atoll-servers", "", "persistentvolumeclaims"): {
+            "get",
+            "list",
+            "watch",
+            "create",
+            "delete",
+        },
         ("atoll-servers", "", "events"): {"get", "list", "watch"},
     }
 
@@ -108,11 +115,12 @@ def test_the_hub_may_start_servers_and_nothing_else() -> None:
 def test_the_service_may_look_after_servers_and_run_jobs() -> None:
     assert rules(render(), "atoll-service") == {
         ("atoll-servers", "", "pods"): {"get", "list", "watch", "patch", "delete"},
-        ("atoll-servers", "", "persistentvolumeclaims"): {"get", "list"},
-        ("atoll-servers", "", "events"): {"get", "list", "watch"},
-        ("atoll-jobs", "", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("atoll-servers", "", "persistentvolumeclaims"): {"list"},
+        ("atoll-jobs", "", "pods"): {"get", "list", "watch", "create", "delete"},
         ("atoll-jobs", "", "pods/log"): {"get"},
-        ("atoll-jobs", "", "events"): {"get", "list", "watch"},
+        ("atoll-jobs", "", "secrets"): {"list", "create", "delete"},
+        ("atoll-jobs", "", "events"): {"list"},
+        ("atoll-jobs", "kueue.x-k8s.io", "workloads"): {"list"},
         ("*", "", "nodes"): {"get", "list", "watch"},
         ("*", "authentication.k8s.io", "tokenreviews"): {"create"},
     }

@@ -76,7 +76,7 @@ checksum/secrets: {{ include "atoll.secrets.checksum" .root }}
   image: {{ .image }}
   imagePullPolicy: {{ .root.Values.images.pullPolicy }}
   # the volume is root's, and a program closes its home to others: so it is a directory of its own in it
-  command: [sh, -c, "mkdir -p /volume/home/secrets && chmod 700 /volume/home{{ if .trust }} && cat /etc/ssl/certs/ca-certificates.crt /trust/ca.crt >/volume/home/trusted.crt{{ end }}"]
+  command: [sh, -c, "mkdir -p /volume/home/secrets /volume/home/hub && chmod 700 /volume/home{{ if .trust }} && cat /etc/ssl/certs/ca-certificates.crt /trust/ca.crt >/volume/home/trusted.crt{{ end }}"]
   securityContext: {{ include "atoll.container.security" . | nindent 4 }}
   resources: {{ toJson .part.resources }}
   volumeMounts:
