@@ -25,6 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
     DATABASES.kind = config.getoption("--database")
 
 
+def pytest_runtest_setup() -> None:
+    """The database's server runs."""
+    DATABASES.begin()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """A test that had a folder of its own gives up the databases that belong to it."""

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -137,10 +138,11 @@ class Databases:
         self.kind = "sqlite"
         self._server: Server | None = None
         self._urls: dict[Path, tuple[str, str]] = {}
+        self._lock = threading.Lock()
 
     @property
     def server(self) -> Server:
-        """This process's PostgreSQL, started when it is first needed."""
+        """This process's PostgreSQL, started when it is first needed; it ends with that thread."""
         if self._server is None:
             self._server = Server()
             atexit.register(self._server.close)
@@ -150,15 +152,21 @@ class Databases:
         """The URL of the database that belongs to the path: the file itself, or one named after it."""
         if self.kind == "sqlite":
             return f"sqlite:///{path}"
-        if path not in self._urls:
-            name = "t" + hashlib.sha256(bytes(path)).hexdigest()[:20]
-            self._urls[path] = name, self.server.create(name)
-        return self._urls[path][1]
+        with self._lock:
+            if path not in self._urls:
+                name = "t" + hashlib.sha256(bytes(path)).hexdigest()[:20]
+                self._urls[path] = name, self.server.create(name)
+            return self._urls[path][1]
 
     def move(self, before: Path, after: Path) -> None:
         """A folder was moved: what belongs to paths below it now belongs to those below `after`."""
         for path in [one for one in self._urls if one.is_relative_to(before)]:
             self._urls[after / path.relative_to(before)] = self._urls.pop(path)
+
+    def begin(self) -> None:
+        """Before a test, in the main thread: have the server run that it may need."""
+        if self.kind == "postgres":
+            assert self.server
 
     def forget(self, folder: Path) -> None:
         """Drop the databases of paths below the folder."""

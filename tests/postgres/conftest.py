@@ -14,9 +14,12 @@ from sqlalchemy import text
 from tests.databases import DATABASES, Server, url_of
 
 
-@pytest.fixture(autouse=True)
-def _on_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DATABASES, "kind", "postgres")
+@pytest.fixture(autouse=True, scope="package")
+def _on_postgres() -> Iterator[None]:
+    before, DATABASES.kind = DATABASES.kind, "postgres"
+    DATABASES.begin()
+    yield
+    DATABASES.kind = before
 
 
 @pytest.fixture
