@@ -14,6 +14,6 @@ from hub_config.settings import HubSettings
 def configure(c: Any, home: Home | None = None) -> None:
     """Fill JupyterHub's config object `c` from the settings of the home."""
     home = home or Home.find()
-    settings = load(HubSettings, home.settings).hub
+    settings = load(HubSettings, home.settings)
     for concern in (proxy, auth, services, spawners, culling):
         concern.configure(c, settings, home)

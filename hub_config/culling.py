@@ -1,24 +1,39 @@
-"""Stopping idle servers (they are saved then): the culler's identity; the supervisor runs it."""
+"""Stopping idle servers (they are saved then): the culler's identity, and what runs it."""
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from atoll.kit.home import Home
+from atoll.kit.settings import PREFIX
 
-from hub_config.settings import HubSection
+from hub_config.settings import HubSection, HubSettings
 
 _EVERY_LEAST_S: Final = 5
+_CONFIGURATION: Final = Path(__file__).with_name("idle_culler_config.py")
 
 
-def configure(c: Any, settings: HubSection, home: Home) -> None:
-    """Give the culler a token with just its scopes, where there is something to cull."""
-    if not settings.cull_after_s:
+def configure(c: Any, settings: HubSettings, home: Home) -> None:
+    """Give the culler a token with just its scopes, where there is something to cull.
+
+    In a cluster the hub runs it; on one machine the supervisor does.
+    """
+    if not wanted(settings.hub):
         return
-    c.JupyterHub.services.append(
-        {"name": "idle-culler", "api_token": home.secret("culler-token"), "display": False}
-    )
+    culler: dict[str, Any] = {
+        "name": "idle-culler",
+        "api_token": home.secret("culler-token"),
+        "display": False,
+    }
+    if settings.hub.spawner == "kubernetes":
+        culler["command"] = command(settings.hub)
+        # the settings that it reads too, where they are in variables
+        ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+        culler["environment"] = {**ours, "ATOLL_HOME": str(home.path)}
+    c.JupyterHub.services.append(culler)
     c.JupyterHub.load_roles.append(
         {
             "name": "idle-culler",
@@ -28,14 +43,27 @@ def configure(c: Any, settings: HubSection, home: Home) -> None:
     )
 
 
+def wanted(settings: HubSection) -> bool:
+    """Whether any idle server is ever stopped."""
+    return bool(shortest_s(settings))
+
+
+def shortest_s(settings: HubSection) -> int:
+    """The shortest time after which a server counts as idle; 0 where none ever does."""
+    own = [one.idle_s for one in settings.profiles.values() if one.idle_s is not None]
+    return min(filter(None, (settings.cull_after_s, *own)), default=0)
+
+
 def command(settings: HubSection) -> list[str]:
     """What runs the culler; its token is in JUPYTERHUB_API_TOKEN."""
-    every = max(_EVERY_LEAST_S, settings.cull_after_s // 4)
+    shortest = shortest_s(settings)
+    every = max(_EVERY_LEAST_S, shortest // 4)
     return [
         sys.executable,
         "-m",
         "jupyterhub_idle_culler",
+        f"--config={_CONFIGURATION}",
         f"--url={settings.api_url.rstrip('/')}",
-        f"--timeout={settings.cull_after_s}",
+        f"--timeout={shortest}",
         f"--cull-every={every}",
     ]

@@ -6,17 +6,20 @@ from typing import Any
 
 from atoll.kit.home import Home
 
-from hub_config.settings import HubSection
+from hub_config.settings import HubSettings
 
 
-def configure(c: Any, settings: HubSection, home: Home) -> None:
-    """The hub listens on this machine alone; the supervisor runs the proxy."""
+def configure(c: Any, settings: HubSettings, home: Home) -> None:
+    """On one machine the hub listens for that machine alone; somebody else runs the proxy."""
+    ours = settings.hub
     hub = c.JupyterHub
-    hub.bind_url = settings.public_url
-    hub.hub_bind_url = f"http://127.0.0.1:{settings.port}"
-    hub.log_level = settings.log_level.upper()
-    hub.db_url = f"sqlite:///{home.hub / 'jupyterhub.sqlite'}"
-    hub.upgrade_db = True  # with a copy of the old one beside it
+    hub.bind_url = ours.public_url
+    hub.hub_bind_url = f"http://{ours.host}:{ours.port}"
+    if ours.connect_url:
+        hub.hub_connect_url = ours.connect_url
+    hub.log_level = ours.log_level.upper()
+    hub.db_url = ours.database or f"sqlite:///{home.hub / 'jupyterhub.sqlite'}"
+    hub.upgrade_db = True  # with a copy of the old one beside it, where it is SQLite
     hub.cookie_secret = bytes.fromhex(home.secret("cookie-secret"))
     # A restart of the hub ends neither servers nor the proxy.
     hub.cleanup_servers = False
@@ -25,5 +28,5 @@ def configure(c: Any, settings: HubSection, home: Home) -> None:
 
     proxy = c.ConfigurableHTTPProxy
     proxy.should_start = False
-    proxy.api_url = f"http://127.0.0.1:{settings.proxy_api_port}"
+    proxy.api_url = ours.proxy_api_url or f"http://127.0.0.1:{ours.proxy_api_port}"
     proxy.auth_token = home.secret("proxy-token")

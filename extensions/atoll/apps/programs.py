@@ -69,7 +69,7 @@ def programs(
             told=told,
         ),
     ]
-    if settings.hub.cull_after_s:
+    if culling.wanted(settings.hub):
         ours = settings.hub.model_copy(update={"port": addresses.inside.hub})
         variables = {**base, "JUPYTERHUB_API_TOKEN": home.secret("culler-token")}
         argv = tuple(culling.command(ours))

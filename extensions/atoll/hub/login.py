@@ -37,9 +37,10 @@ class WayInHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no type
 class EmbeddedAuthenticator(SharedPasswordAuthenticator):  # type: ignore[misc]  # no types
     """JupyterHub's shared passwords, and the printed link."""
 
-    way_in = Unicode(config=True, help="The file that holds the printed link's token.")
+    way_in = Unicode(config=True, help="The file with the printed link's token; empty: no link.")
     first_admin = Unicode(config=True, help="Whom the printed link logs in.")
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
-        """The login page, and the link's."""
-        return [*super().get_handlers(app), ("/way-in", WayInHandler)]
+        """The login page, and the link's where one is printed."""
+        link = [("/way-in", WayInHandler)] if self.way_in else []
+        return [*super().get_handlers(app), *link]

@@ -36,13 +36,21 @@ class Choice:
 
 async def form(spawner: Any) -> str:
     """The form's inside, for JupyterHub's spawn page."""
-    groups = [group.name for group in spawner.user.groups]
+    profiles = spawner.profiles.to(spawner.groups)
     last = spawner.orm_spawner.user_options or {}
+    own_form = await spawner.own_form()
     context = {
-        "profiles": spawner.profiles.to(groups),
-        "profile": last.get("profile"),
+        "profiles": profiles,
+        "profile": last.get("profile")
+        if last.get("profile") in profiles
+        else next(iter(profiles), ""),
+        "last": last,
+        "shortages": await spawner.shortages(),
+        "cards": spawner.contained,
+        "own_form": own_form,
         "notice": "",
         "first": Choice(LAST, "Continue where you stopped", ""),
+        "before": None,
         "earlier": [],
     }
     try:
@@ -59,13 +67,16 @@ async def form(spawner: Any) -> str:
     return template("environment_choice.html").render(context)
 
 
-def from_form(data: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The server's options from the submitted form; they are checked when it starts."""
-    return {
-        name: values[0]
-        for name in ("environment", "profile")
-        if (values := data.get(name)) and values[0]
-    }
+def from_form(data: Mapping[str, Sequence[str]], spawner: Any = None) -> dict[str, Any]:
+    """The server's options from the submitted form; they are checked when it starts.
+
+    Without a script the page shows what each profile offers, so that its name is part of the fields'.
+    """
+    own: dict[str, Any] = spawner.own_options(data) if spawner is not None else {}
+    found = {name: _first(data, name) for name in ("environment", "profile")}
+    for name in ("image", "size", "own_image"):
+        found[name] = _first(data, f"{name}.{found['profile']}")
+    return {**{name: value for name, value in found.items() if value}, **own}
 
 
 def accept(_spawner: Any, _options: Mapping[str, object]) -> None:
@@ -79,16 +90,25 @@ def choices(server: Server, checkpoints: Sequence[Checkpoint], now: datetime) ->
     target = server.continues_from or server.environment
     known = by_digest.get(target) if target else None
     first: Choice | None = None
+    offered = [one for one in by_digest.values() if one is not known]
+    offered.sort(key=lambda one: one.created_at, reverse=True)
+    before: Choice | None = None
+    if server.failed_start:
+        earlier = [one for one in offered if known is None or one.created_at < known.created_at]
+        if earlier:
+            before = Choice(
+                str(earlier[0].digest), "Go back to the one before it", describe(earlier[0], now)
+            )
+            offered.remove(earlier[0])
     if known is not None:
         title = "Go back, as you chose" if server.continues_from else "Continue where you stopped"
         first = Choice(LAST, title, describe(known, now))
     elif server.status != ServerStatus.FRESH:
         first = Choice(LAST, "Continue where you stopped", f"nothing added to {server.base_name}")
-    offered = [one for one in by_digest.values() if one is not known]
-    offered.sort(key=lambda one: one.created_at, reverse=True)
     return {
         "notice": _notice(server),
         "first": first,
+        "before": before,
         "fresh": Choice(BASE, "Start fresh", server.base_name),
         "earlier": [Choice(str(one.digest), _title(one, now), _contents(one)) for one in offered],
     }
@@ -141,4 +161,14 @@ def _packages(changes: Changes) -> str:
 def _notice(server: Server) -> str:
     if server.status in (ServerStatus.UNSAVED, ServerStatus.SAVING):
         return server.message or "Your last stop is being saved; a start waits for it."
-    return ""
+    if server.failed_start:
+        return (
+            "The last start did not become ready. What you saved is safe: try again, or choose an"
+            " earlier environment or a fresh start."
+        )
+    return server.ended_why or ""
+
+
+def _first(data: Mapping[str, Sequence[str]], name: str) -> str:
+    values = data.get(name)
+    return values[0].strip() if values else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jupyterhub.spawner import SpawnException
 
+from atoll.checkpoints.models import Digest
 from atoll.kit.errors import AtollError
 
 
@@ -18,3 +19,12 @@ class StartRefused(SpawnException):  # type: ignore[misc]  # JupyterHub has no t
     def of(cls, error: AtollError) -> StartRefused:
         """The refusal that an error of the platform leads to."""
         return cls(str(error), reason=error.code, status=error.status)
+
+
+class EnvironmentUnusable(StartRefused):
+    """A saved environment turned out not to start; another one may."""
+
+    def __init__(self, message: str, *, digest: Digest, short: str) -> None:
+        super().__init__(message, reason="environment_unusable", status=503)
+        self.digest = digest
+        self.short = short  # for those who watch the start

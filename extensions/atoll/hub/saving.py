@@ -7,18 +7,19 @@ where it cannot be told, and ends the server. Starting waits until the environme
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
 
+from pydantic import ValidationError
 from traitlets import Instance, Unicode
 from traitlets.config import Configurable
 
 from atoll.checkpoints import client
-from atoll.checkpoints.models import LAST, Preparation, StartRequest
-from atoll.hub.profiles import Offers
+from atoll.checkpoints.models import LAST, Place, Preparation, Server, StartRequest
+from atoll.hub.profiles import Offers, Profile
 from atoll.hub.progress import Progress, Told
-from atoll.hub.refusal import StartRefused
+from atoll.hub.refusal import EnvironmentUnusable, StartRefused
 from atoll.kit.errors import AtollError, UnavailableError
 from atoll.kit.http import AsyncConnection, Call
 
@@ -28,6 +29,7 @@ PREPARED_PERCENT: Final = 50  # of a start; the rest is the server itself
 _POLL_S: Final = 20.0  # how long the service may hold a question; below proxies' time-outs
 _AWAY_S: Final = 120.0  # a service that is away longer refuses the start; restarts take seconds
 _RETRY_S: Final = 0.3
+_TRIED_MOST: Final = 5  # environments that did not start, before the start is given up
 _ENDED_S: Final = 3.0  # telling of an end; the service finds out by itself anyway
 
 
@@ -62,12 +64,8 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
         progress = self._progress = Progress()
         self._start_id = None
         try:
-            self.preparation = await self._prepared(self._chosen())
-            if self.preparation.fallback:
-                progress.tell(PREPARED_PERCENT, self.preparation.fallback)
-            address = await super().start()
-            started = client.started(self.user.name, self.name, self.preparation.start_id)
-            await self._send(started)
+            address = await self._carried_out(self._request())
+            await self._send(self._started())
         except BaseException as error:
             await self._abandon()
             if isinstance(error, AtollError):
@@ -109,25 +107,79 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
         if self._progress is not None:
             self._progress.tell(percent, message)
 
-    def _chosen(self) -> StartRequest:
-        """The environment and the profile that were asked for; raises StartRefused."""
-        asked = self.user_options or {}
-        environment = str(asked.get("environment") or LAST)
-        groups = [group.name for group in self.user.groups]
+    contained = False
+    """Whether servers are containers, whose profiles offer images and sizes."""
+
+    async def own_form(self) -> str:
+        """What the class that carries servers out asks itself, as a form's inside; mostly nothing."""
+        return ""
+
+    def own_options(self, _data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """What was answered to that."""
+        return {}
+
+    async def shortages(self) -> dict[str, str]:
+        """Why a profile cannot start now, by its name: for the page on which it is chosen."""
+        return {}
+
+    @property
+    def groups(self) -> list[str]:
+        """The names of the user's groups."""
+        return [group.name for group in self.user.groups]
+
+    def asked(self, option: str) -> str:
+        """What the user chose, who may have sent anything; empty where nothing."""
+        return str((self.user_options or {}).get(option) or "")
+
+    def _request(self) -> StartRequest:
+        """What was asked for, checked; the spawner is set up for it. Raises StartRefused."""
+        environment = self.asked("environment") or LAST
         try:
-            name, profile = self.profiles.chosen(str(asked.get("profile") or ""), groups)
+            name, profile = self.profiles.chosen(self.asked("profile"), self.groups)
+            self._set_up(profile)
             request = StartRequest(environment=environment, profile=name)
         except AtollError as error:
             raise StartRefused.of(error) from error
-        except ValueError as error:
+        except ValidationError as error:
             raise StartRefused(
                 f"{environment[:80]!r} is no environment: say `last`, `base`, or a digest.",
                 reason="invalid",
                 status=422,
             ) from error
+        # what was taken, also where nothing was said: the culler looks at it, and the next spawn page
+        self.user_options = {**(self.user_options or {}), "profile": name}
+        self.orm_spawner.user_options = self.user_options
+        return request
+
+    def _set_up(self, profile: Profile) -> None:
+        """Take what the profile says; raises AtollError."""
         self.cpu_limit, self.mem_limit = profile.cpu, profile.memory
         self.profile_variables = profile.of_server()
-        return request
+
+    def _place(self) -> Place | None:
+        """Where the server's container is, once it was started; None where it is a process."""
+        return None
+
+    def _started(self) -> Call[Server]:
+        assert self.preparation is not None  # noqa: S101  # it was carried out
+        start_id = self.preparation.start_id
+        return client.started(self.user.name, self.name, start_id, self._place())
+
+    async def _carried_out(self, request: StartRequest) -> Any:
+        """Prepare and start; where an environment turns out not to start, the next best one."""
+        while True:
+            self.preparation = await self._prepared(request)
+            if self.preparation.fallback:
+                self.tell(PREPARED_PERCENT, self.preparation.fallback)
+            try:
+                return await super().start()
+            except EnvironmentUnusable as error:
+                without = [*request.without, error.digest]
+                if len(without) > _TRIED_MOST:
+                    raise
+                self.log.warning("%s starts without %s: %s", self._log_name, error.digest, error)
+                self.tell(PREPARED_PERCENT, error.short)
+                request = request.model_copy(update={"without": without})
 
     async def _prepared(self, request: StartRequest) -> Preparation:
         """The prepared environment; meanwhile what happens is told. There is no time limit."""

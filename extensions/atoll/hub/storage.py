@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from atoll.hub.resources import ObjectName
 from atoll.kit.settings import Section
 
 MountPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]{1,200}$")]
-SubPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9{}._-]+(/[A-Za-z0-9{}._-]+)*$")]
+
+
+def _inside(path: str) -> str:
+    """The path, if it leads nowhere else; raises ValueError."""
+    if ".." in path.split("/"):
+        raise ValueError("it must not lead out of the volume")
+    return path
+
+
+SubPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9{}._-]+(/[A-Za-z0-9{}._-]+)*$"),
+    AfterValidator(_inside),
+]
 ShareName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 
 HOME_VOLUME: Final = "home"
@@ -126,7 +139,7 @@ def shares(
     return list(volumes.values()), mounts
 
 
-def extra(volumes: Mapping[str, Volume]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def of_profile(volumes: Mapping[str, Volume]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The volumes and the mounts of a profile's own."""
     claims = [
         {"name": f"volume-{name}", "persistentVolumeClaim": {"claimName": one.claim}}

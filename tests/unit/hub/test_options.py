@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from atoll.checkpoints.models import (
 )
 from atoll.hub import options
 from atoll.hub.profiles import DEFAULT_PROFILES, Profile
+from atoll.hub.resources import Gpu, ImageChoice, Saving, Size
 from atoll.hub.templates import template
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -59,6 +61,13 @@ def _checkpoint(number: int, packages: int = 0, **values: Any) -> Checkpoint:
             **values,
         }
     )
+
+
+def _page(profiles: Mapping[str, Profile], offered: Mapping[str, Any], **values: Any) -> str:
+    """The form as JupyterHub shows it."""
+    known = {"profile": "", "last": {}, "shortages": {}, "cards": False, "own_form": ""}
+    context = {"profiles": profiles, **known, **offered, **values}
+    return template("environment_choice.html").render(context)
 
 
 def test_a_new_user_is_offered_a_fresh_start_alone() -> None:
@@ -125,12 +134,58 @@ def test_the_form_takes_only_what_it_offers() -> None:
 
 def test_what_users_wrote_is_shown_and_not_executed() -> None:
     noted = _checkpoint(1, note="<script>alert(1)</script>")
-    page = template("environment_choice.html").render(
-        profiles={**DEFAULT_PROFILES, "big": Profile(title="Big", cpu=8, memory="32G")},
+    page = _page(
+        {**DEFAULT_PROFILES, "big": Profile(title="Big", cpu=8, memory="32G")},
+        options.choices(_server(environment=_digest(1)), [noted], NOW),
         profile="big",
-        **options.choices(_server(environment=_digest(1)), [noted], NOW),
     )
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert 'value="big" selected' in page
     assert page.count("checked") == 1
+
+
+def test_after_a_start_that_failed_the_environment_before_is_offered_in_sight() -> None:
+    checkpoints = [_checkpoint(1), _checkpoint(2), _checkpoint(3)]
+    offered = options.choices(_server(environment=_digest(1), failed_start=True), checkpoints, NOW)
+    assert offered["before"].value == _digest(2)
+    assert [one.value for one in offered["earlier"]] == [_digest(3)]
+    assert "did not become ready" in offered["notice"]
+    page = _page(DEFAULT_PROFILES, offered)
+    assert page.index("Go back to the one before it") < page.index("Start fresh")
+
+
+def test_why_a_server_ended_by_itself_is_said() -> None:
+    ended = _server(ended_why="The server was ended because it needed more memory than 4 GB.")
+    assert "more memory" in options.choices(ended, [], NOW)["notice"]
+
+
+CARDS = {
+    "gpu": Profile(
+        title="PyTorch",
+        gpu=Gpu(count=2),
+        images={"torch": ImageChoice(title="PyTorch 3", image="example.org/torch:3")},
+        own_images=r"example\.org/.*",
+        saving=Saving(on_stop=False),
+    ),
+    "cpu": Profile(title="Data", sizes={"s": Size(cpu=1), "l": Size(title="Large", cpu=8)}),
+}
+
+
+def test_in_a_cluster_each_profile_shows_its_images_sizes_and_what_it_lacks() -> None:
+    offered = options.choices(_server(), [], NOW)
+    shortages = {"gpu": "waits: all 4 GPU in use; ada asked before you"}
+    page = _page(CARDS, offered, cards=True, profile="cpu", shortages=shortages, last={"size": "l"})
+    assert 'name="image.gpu"' in page
+    assert 'name="own_image.gpu"' in page
+    assert 'name="size.cpu"' in page
+    assert "all 4 GPU in use; ada asked before you" in page
+    assert "2 GPUs" in page
+    assert '<option value="l" selected>Large · 8' in page
+    assert "is not saved when it stops" in page
+    assert page.count('value="cpu" checked') == 1
+
+
+def test_the_form_takes_the_choices_of_the_profile_that_was_chosen() -> None:
+    data = {"profile": ["cpu"], "size.cpu": ["l"], "size.gpu": ["x"], "image.gpu": ["torch"]}
+    assert options.from_form(data) == {"profile": "cpu", "size": "l"}

@@ -1,0 +1,112 @@
+"""The hub's configuration: on one machine as ever, in a cluster by the cluster's addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from atoll.kit.home import Home
+from atoll.kit.settings import SettingsError, load
+from traitlets.config import Config
+
+import hub_config
+from hub_config import culling
+from hub_config.settings import HubSettings
+
+CLUSTER = """
+[hub]
+spawner = "kubernetes"
+image = "example.org/singleuser:1"
+host = "0.0.0.0"
+connect_url = "http://atoll-hub.atoll:8081"
+proxy_api_url = "http://atoll-proxy-api:8001"
+database = "postgresql+psycopg://hub@db/hub"
+public_url = "https://hub.example.org/"
+admins = ["root"]
+
+[hub.storage]
+kind = "dynamic"
+storage_class = "fast"
+
+[hub.profiles.cpu]
+title = "CPU"
+idle_s = 600
+
+[kubernetes]
+service_url = "http://atoll-service.atoll:8010/services/atoll/"
+hold_image = "example.org/hold:1"
+servers_namespace = "servers"
+grace_s = 300
+
+[registry]
+prefix = "kept"
+"""
+
+
+def _configured(path: Path, text: str) -> Any:
+    home = Home(path)
+    home.settings.write_text(text)
+    config = Config()
+    hub_config.configure(config, home)
+    return config
+
+
+def test_in_a_cluster_everything_is_where_the_settings_say(tmp_path: Path) -> None:
+    c = _configured(tmp_path, CLUSTER)
+    assert c.JupyterHub.spawner_class == "atoll.hub.kubernetes.AtollKubeSpawner"
+    assert c.JupyterHub.hub_bind_url == "http://0.0.0.0:8081"
+    assert c.JupyterHub.hub_connect_url == "http://atoll-hub.atoll:8081"
+    assert c.JupyterHub.db_url == "postgresql+psycopg://hub@db/hub"
+    assert c.JupyterHub.cleanup_servers is False
+    assert c.ConfigurableHTTPProxy.api_url == "http://atoll-proxy-api:8001"
+    services = {one["name"]: one for one in c.JupyterHub.services}
+    assert services["atoll"]["url"] == "http://atoll-service.atoll:8010"
+    assert "atoll-up" not in services
+    assert services["idle-culler"]["command"][-2:] == ["--timeout=600", "--cull-every=150"]
+    assert "way_in" not in c.EmbeddedAuthenticator
+    spawner = c.AtollKubeSpawner
+    assert spawner.namespace == "servers"
+    assert spawner.kept_prefix == "kept"
+    assert spawner.grace_s == 300
+    assert spawner.storage_class == "fast"
+    assert spawner.storage_pvc_ensure is True
+    assert spawner.remember_pvc_name is True
+    assert c.SavingMixin.service_token == Home(tmp_path).secret("hub-token")
+
+
+def test_on_one_machine_the_hub_is_as_ever(tmp_path: Path) -> None:
+    c = _configured(tmp_path, "")
+    assert c.JupyterHub.spawner_class.__name__ == "LocalSpawner"
+    assert c.JupyterHub.hub_bind_url == "http://127.0.0.1:8081"
+    assert "hub_connect_url" not in c.JupyterHub
+    assert {one["name"] for one in c.JupyterHub.services} == {"atoll", "atoll-hub", "atoll-up"}
+    assert c.EmbeddedAuthenticator.way_in.endswith("way-in")
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        ('image = "example.org/singleuser:1"', "hub.profiles.cpu.image (or hub.image)"),
+        ('connect_url = "http://atoll-hub.atoll:8081"', "hub.connect_url"),
+        (
+            'service_url = "http://atoll-service.atoll:8010/services/atoll/"',
+            "kubernetes.service_url",
+        ),
+    ],
+)
+def test_what_a_cluster_needs_and_is_not_set_is_named(
+    tmp_path: Path, left_out: str, said: str
+) -> None:
+    assert left_out in CLUSTER
+    with pytest.raises(SettingsError) as error:
+        _configured(tmp_path, CLUSTER.replace(left_out, ""))
+    assert said in str(error.value)
+
+
+def test_the_culler_runs_where_any_profile_is_ever_idle(tmp_path: Path) -> None:
+    (tmp_path / "atoll.toml").write_text(CLUSTER)
+    settings = load(HubSettings, tmp_path / "atoll.toml", {}).hub
+    assert culling.shortest_s(settings) == 600
+    never = settings.model_copy(update={"profiles": {}})
+    assert not culling.wanted(never)
