@@ -27,6 +27,10 @@ _FROZEN = Histogram(
     buckets=(0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 _WAITING = Gauge("atoll_saves_waiting", "Saves that wait for a node's agent", ["node"])
+_REMOVALS = Counter(
+    "atoll_registry_removals", "Tries to remove an image from the registry", ["outcome"]
+)
+_TO_REMOVE = Gauge("atoll_registry_removals_waiting", "Images that are to go from the registry")
 _counted: set[str] = set()
 
 
@@ -56,3 +60,13 @@ def waiting(lengths: Mapping[str, int], nodes: Iterable[str]) -> None:
     _counted.update(lengths, nodes)
     for node in _counted:
         _WAITING.labels(node).set(lengths.get(node, 0))
+
+
+def removed(outcome: str) -> None:
+    """A try to remove an image from the registry ended so."""
+    _REMOVALS.labels(outcome).inc()
+
+
+def removals_waiting(number: int) -> None:
+    """So many images are to go."""
+    _TO_REMOVE.set(number)

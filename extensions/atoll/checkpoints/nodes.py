@@ -55,7 +55,7 @@ class Nodes:
     def __init__(self, ground: Ground, settings: NodeSettings, targets: Targets) -> None:
         self._ground = ground
         self._settings = settings
-        self._targets = targets
+        self.targets = targets
         self._results = Results(ground, targets)
         self.looks = Looks(ground, settings.look_every_s)
         self._lease = timedelta(seconds=settings.lease_s)
@@ -117,8 +117,8 @@ class Nodes:
             store.write_checkpoint(session, row, values)
             answer = ProgressAnswer(cancel=row.cancelled)
         if report.token_wanted and server.image is not None:
-            image = self._targets.as_pushed(server.image)
-            target = self._targets.target(row.repository, image, row.id)
+            image = self.targets.as_pushed(server.image)
+            target = self.targets.target(row.repository, image, row.id)
             answer.token = target.token if target.kind == "registry" else None
         return answer
 
@@ -237,7 +237,7 @@ class Nodes:
         assert image is not None  # noqa: S101  # a checkpoint with a node has a place
         assert container is not None  # noqa: S101
         now = self._ground.clock()
-        repository = self._targets.repository(row.user)
+        repository = self.targets.repository(row.user)
         lease = new_id("le")
         values: store.Values = {
             "status": CheckpointStatus.SCANNING,
@@ -262,11 +262,11 @@ class Nodes:
             container=container,
             live=not at_rest(server.status)
             or self._ground.containers.leaving(server.running_id or ""),
-            image=self._targets.as_pushed(image),
+            image=self.targets.as_pushed(image),
             parent=parent,
             base=Digest(server.base or parent),
             layers=_own_layers(session, row.user, parent),
-            target=self._targets.target(repository, self._targets.as_pushed(image), row.id),
+            target=self.targets.target(repository, self.targets.as_pushed(image), row.id),
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
         )

@@ -14,6 +14,7 @@ from atoll.checkpoints.models import ServerStatus
 from atoll.checkpoints.naming import checked_server
 from atoll.checkpoints.nodes import Nodes
 from atoll.checkpoints.preparing import Preparing
+from atoll.checkpoints.removals import Removals
 from atoll.checkpoints.saving import BUSY_S, Saving
 from atoll.checkpoints.store import (
     OvertakenError,
@@ -130,6 +131,35 @@ class CheckpointReconciler:
             return [row.id for row in working_checkpoints(session)]
 
 
+class RemovalReconciler:
+    """Removes images from the registry. Keys are REPOSITORY@DIGEST."""
+
+    name = "removal"
+
+    def __init__(self, removals: Removals) -> None:
+        self._removals = removals
+        self._threads = _Threads("removal")
+        self._next_sweep = time.monotonic() + _COLLECT_EVERY_S
+
+    async def pending(self) -> Iterable[str]:
+        """Images that no checkpoint names any more."""
+        return await self._threads.run(self._pending)
+
+    async def reconcile(self, key: str) -> float | None:
+        """Remove the image, if it is time."""
+        return await self._threads.run(lambda: self._removals.step(key))
+
+    def _pending(self) -> list[str]:
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + _COLLECT_EVERY_S
+            self._removals.sweep()
+        return self._removals.pending()
+
+
 def reconcilers(ground: Ground, nodes: Nodes) -> list[Reconciler]:
     """The loops of this capability, one of each kind for a process."""
-    return [ServerReconciler(ground), CheckpointReconciler(ground, nodes)]
+    return [
+        ServerReconciler(ground),
+        CheckpointReconciler(ground, nodes),
+        RemovalReconciler(Removals(ground, nodes.targets)),
+    ]

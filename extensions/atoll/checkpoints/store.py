@@ -117,6 +117,19 @@ class NodeRow(Base):
     seen_at: Mapped[datetime] = mapped_column(Moment)
 
 
+class RemovalRow(Base):
+    """An image in a registry that no checkpoint names any more; gone from here when it is gone there."""
+
+    __tablename__ = "removals"
+
+    repository: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    wanted_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime | None] = mapped_column(Moment)  # when it is tried again
+    message: Mapped[str | None]  # why it is not gone yet
+
+
 class HoldRow(Base):
     """Who needs an environment: neither it nor its blobs go while the hold stands.
 
@@ -306,17 +319,22 @@ def digests_held(session: Session) -> set[str]:
 
 
 def digests_of(server: ServerRow) -> set[str]:
-    """What a server is at, will continue from, or is being started from."""
+    """What a server is at, will continue from, or is being started from; a container needs its image."""
     named = {server.environment, server.continues_from}
+    if server.image is not None and server.status not in (ServerStatus.FRESH, ServerStatus.SAVED):
+        named.add(server.image.rpartition("@")[2])
     if server.start_id is not None:
         named.add(server.choice)
     return {digest for digest in named if digest is not None and digest.startswith("sha256:")}
 
 
 def delete_checkpoints(session: Session, rows: Sequence[CheckpointRow]) -> None:
-    """Delete rows, with their events."""
+    """Delete rows, with their events; what they were in a registry is removed there later."""
     for row in rows:
         record(session, "checkpoint", row.id, "removed", [f"user:{row.user}"])
+        if row.repository is not None and row.digest is not None:
+            session.merge(RemovalRow(repository=row.repository, digest=row.digest, attempts=0))
+            record(session, "removal", f"{row.repository}@{row.digest}", "created", [])
         session.delete(row)
 
 

@@ -11,6 +11,7 @@ from atoll import oci
 from atoll.checkpoints.node_models import LayoutTarget, PushToken, RegistryTarget
 from atoll.checkpoints.registry_tokens import RegistryTokens
 from atoll.checkpoints.settings import RegistrySettings
+from atoll.kit.errors import UnavailableError
 from atoll.kit.home import Home
 from atoll.kit.names import directory_name
 from atoll.oci.registry import RegistryStore
@@ -37,7 +38,7 @@ class Tokens(Protocol):
     def issue(
         self,
         repository: str,
-        actions: Literal["pull", "pull,push"],
+        actions: Literal["pull", "pull,push", "delete,pull,push"],
         *,
         save: str,
         pull_from: Sequence[str] = (),
@@ -61,6 +62,10 @@ class Targets(Protocol):
 
     def content(self, repository: str | None) -> AbstractContextManager[oci.Content]:
         """What lies there, for as long as the context lasts."""
+        ...
+
+    def deleting(self, repository: str) -> AbstractContextManager[RegistryStore]:
+        """A repository of the registry, to remove images from."""
         ...
 
     def reference(self, repository: str | None, digest: str) -> str | None:
@@ -93,6 +98,13 @@ class LayoutTargets:
         """The layout."""
         del repository
         yield oci.LayoutStore(self._path)
+
+    def deleting(self, repository: str) -> AbstractContextManager[RegistryStore]:
+        """There is no registry any more that images could be removed from."""
+        raise UnavailableError(
+            f"The repository {repository} is in a registry, and none is set up.",
+            hint="Set registry.address as it was.",
+        )
 
     def reference(self, repository: str | None, digest: str) -> None:
         """None: nodes pull from registries."""
@@ -136,9 +148,21 @@ class RegistryTargets:
         assert repository is not None  # noqa: S101  # every save has one here
         registry = Registry(
             self._settings.address,
-            credentials=self._reader(repository),
+            credentials=self._token(repository, "pull"),
             plain_http=self._settings.plain_http,
             patience=5.0,  # the agent brings its result again
+        )
+        with RegistryStore(registry, repository) as store:
+            yield store
+
+    @contextmanager
+    def deleting(self, repository: str) -> Iterator[RegistryStore]:
+        """The repository, with the right to delete."""
+        registry = Registry(
+            self._settings.address,
+            credentials=self._token(repository, "delete,pull,push"),
+            plain_http=self._settings.plain_http,
+            patience=5.0,  # it is tried again later
         )
         with RegistryStore(registry, repository) as store:
             yield store
@@ -159,13 +183,15 @@ class RegistryTargets:
     def _pull_address(self) -> str:
         return self._settings.pull_address or self._settings.address
 
-    def _reader(self, repository: str) -> TokenSource | None:
+    def _token(
+        self, repository: str, actions: Literal["pull", "delete,pull,push"]
+    ) -> TokenSource | None:
         tokens = self._tokens
         if tokens is None:
             return None
 
         def token() -> AccessToken:
-            issued = tokens.issue(repository, "pull", save="service")
+            issued = tokens.issue(repository, actions, save="service")
             return AccessToken(issued.value, issued.expires)
 
         return token

@@ -67,11 +67,12 @@ def started(
     http: Mapping[str, object] | None = None,
     auth: Mapping[str, object] | None = None,
     delete: bool = True,
+    port: int | None = None,
 ) -> Iterator[Running]:
     """Runs a registry until the block ends; `place` takes its files."""
     place.mkdir(parents=True, exist_ok=True)
     blobs = storage or place / "storage"
-    port = free_port()
+    port = port or free_port()
     address = f"127.0.0.1:{port}"
     config: dict[str, object] = {
         "version": "0.1",

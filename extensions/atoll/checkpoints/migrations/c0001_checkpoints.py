@@ -1,4 +1,4 @@
-"""Servers, checkpoints, nodes and holds."""
+"""Servers, checkpoints, nodes, holds and removals."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,6 +15,7 @@ def upgrade() -> None:
     _checkpoints()
     _nodes()
     _holds()
+    _removals()
 
 
 def _servers() -> None:
@@ -129,7 +130,20 @@ def _holds() -> None:
     op.create_index("ix_holds_digest", "holds", ["digest"])
 
 
+def _removals() -> None:
+    op.create_table(
+        "removals",
+        sa.Column("repository", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("wanted_at", sa.DateTime(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.DateTime(), nullable=True),
+        sa.Column("message", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("repository", "digest", name="pk_removals"),
+    )
+
+
 def downgrade() -> None:
     """Drop them."""
-    for table in ("holds", "nodes", "checkpoints", "servers"):
+    for table in ("removals", "holds", "nodes", "checkpoints", "servers"):
         op.drop_table(table)
