@@ -6,6 +6,7 @@ hold for everything else. See `pods` for how a pod is started, waited for and en
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import re
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,12 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
     kept_prefix = Unicode("atoll", config=True, help="Environments are in repositories below it.")
     public_service_url = Unicode(config=True, help="The service, as pods reach it.")
     storage = Instance(StorageSection, (), config=True, help="Where homes are.")
+
+    # KubeSpawner's; lists, or dictionaries that it sorts by their keys
+    volumes: Any
+    volume_mounts: Any
+    tolerations: Any
+    image_pull_secrets: Any
 
     contained = True
     _scarcity: ClassVar[Scarcity] = Scarcity()
@@ -223,6 +230,12 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
             )
         except ValidationError as error:
             raise pod_refusals.without_digest(self.image, self.contact) from error
+
+    async def _clear_away(self) -> None:
+        """Have what a lost hub left of this server saved: its pod is of a start of its own."""
+        for pod in await self.leftovers():
+            start_id = pod.metadata.annotations.get(pod_manifest.START_ANNOTATION)
+            await asyncio.gather(self._tell_ended(start_id), self.end_leftover(pod))
 
     def _request(self) -> StartRequest:
         request: StartRequest = super()._request() if not self.profile_list else self._of_list()

@@ -148,11 +148,9 @@ def _words(step: Step, attempt: Attempt, waited_s: float) -> tuple[str, str]:
         return f"The image {attempt.image} lacks the program that a server needs.", (
             "Choose another image: it must have /opt/atoll/bin/jupyterhub-singleuser."
         )
-    return _TOLD.get(step.trouble, _not_ready)(step, attempt, waited_s)
-
-
-def _not_ready(_step: Step, _attempt: Attempt, waited_s: float) -> tuple[str, str]:
-    return f"Your server was not ready after {waited_s:.0f} s.", "Start it again."
+    if step.trouble is None or step.trouble not in _TOLD:
+        return f"Your server was not ready after {waited_s:.0f} s.", "Start it again."
+    return _TOLD[step.trouble](step, attempt, waited_s)
 
 
 def _no_node(step: Step, _attempt: Attempt, waited_s: float) -> tuple[str, str]:

@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Final
 
 import httpx
 import msgspec
+from jupyterhub.traitlets import Callable, Command
 from kubernetes_asyncio.client.rest import ApiException
 from kubespawner import KubeSpawner
-from traitlets import Float, Unicode, default
+from traitlets import Bool, Float, Integer, Unicode, Union
 
 from atoll.hub import pod_refusals, pod_states
 from atoll.hub.pod_calls import AWAY, PodCalls
-from atoll.hub.pod_manifest import SERVER_LABEL, START_ANNOTATION
+from atoll.hub.pod_manifest import SERVER_LABEL
 from atoll.hub.pod_refusals import Attempt
 from atoll.hub.pod_states import Step, Trouble
 from atoll.hub.refusal import StartRefused
@@ -45,36 +46,21 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
     schedule_timeout_s = Float(
         600.0, config=True, help="For a node, a volume, a quota, a registry."
     )
+    # KubeSpawner's own options, with other defaults: an operator's values win
+    cmd = Command(["/opt/atoll/bin/jupyterhub-singleuser"], config=True, allow_none=True)
+    delete_stopped_pods = Bool(False, config=True)
+    uid = Union([Integer(), Callable()], default_value=1000, config=True, allow_none=True)
+    gid = Union([Integer(), Callable()], default_value=100, config=True, allow_none=True)
+    fs_gid = Union([Integer(), Callable()], default_value=100, config=True, allow_none=True)
+    # an API server that is being replaced is away for a minute
+    k8s_api_request_retry_timeout = Integer(120, config=True)
+
     contact = Unicode(config=True, help="Whom a user whose start is refused may ask.")
 
     _ending: ClassVar[set[asyncio.Task[None]]] = set()  # stops that the API server did not take yet
     _uid: str | None = None
     _name_unused: bool = False
     _handed_over: asyncio.Event | None = None  # KubeSpawner made the pod, and waits for it
-
-    @default("cmd")
-    def _cmd_default(self) -> list[str]:
-        return ["/opt/atoll/bin/jupyterhub-singleuser"]
-
-    @default("delete_stopped_pods")
-    def _delete_stopped_pods_default(self) -> bool:
-        return False
-
-    @default("uid")
-    def _uid_default(self) -> int:
-        return 1000
-
-    @default("gid")
-    def _gid_default(self) -> int:
-        return 100
-
-    @default("fs_gid")
-    def _fs_gid_default(self) -> int:
-        return 100
-
-    @default("k8s_api_request_retry_timeout")
-    def _retry_default(self) -> int:
-        return 120  # an API server that is being replaced is away for a minute
 
     def tell(self, percent: int, message: str) -> None:
         """Tell those who watch the start; the class in front does."""
@@ -101,8 +87,6 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
         if not self._name_unused:
             self._new_name()
         self._name_unused = False
-        with self._refusals():
-            await self.end_leftovers()
         self._handed_over = asyncio.Event()
         carried = asyncio.ensure_future(super().start())
         watched = asyncio.ensure_future(self._answers(self._handed_over))
@@ -149,17 +133,25 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
         if not done:
             self.log.error("%s: the API server is away; its stop goes on", self._log_name)
 
-    async def end_leftovers(self) -> None:
-        """End pods of this very server that a hub before this one started and lost."""
-        await self._start_watching_pods()
-        for raw in list(self.pod_reflector.pods.values()):
-            pod = msgspec.convert(raw, Pod)
-            ours = SERVER_LABEL in pod.metadata.labels and pod.metadata.name != self.pod_name
-            if ours and _owner(pod) == (self.user.name, self.name) and not _ends(pod):
-                start = pod.metadata.annotations.get(START_ANNOTATION)
-                self.log.warning("Ending %s, left of the start %s", pod.metadata.name, start)
-                at = (pod.metadata.name, pod.metadata.namespace, pod.metadata.uid)
-                await self._calls.end(*at)
+    async def leftovers(self) -> list[Pod]:
+        """Pods of this very server that run: a hub before this one started them, and lost them."""
+        with self._refusals():
+            await self._start_watching_pods()
+        pods = [msgspec.convert(raw, Pod) for raw in list(self.pod_reflector.pods.values())]
+        return [
+            pod
+            for pod in pods
+            if SERVER_LABEL in pod.metadata.labels
+            and pod.metadata.name != self.pod_name
+            and _owner(pod) == (self.user.name, self.name)
+            and not _ends(pod)
+        ]
+
+    async def end_leftover(self, pod: Pod) -> None:
+        """End one of them, and keep what is in it."""
+        self.log.warning("Ending the pod %s, which a hub before this one lost", pod.metadata.name)
+        at = (pod.metadata.name, pod.metadata.namespace, pod.metadata.uid)
+        await self._calls.end(*at)
 
     def is_pod_running(self, pod: Any) -> bool:
         """As KubeSpawner sees it, which asks this last of all, when everything else is done."""
@@ -242,7 +234,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
         clock = asyncio.get_running_loop().time
         await handed_over.wait()
         began = clock()
-        since: dict[Trouble | None, float] = {}
+        since: dict[tuple[Trouble | None, bool], float] = {}
         timeout = httpx.Timeout(_ANSWER_S)
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
             while True:
@@ -252,7 +244,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
                 else:
                     step = self._step(raw)
                     self.tell(step.percent, step.message)
-                    begun = since.setdefault(step.trouble, clock())
+                    begun = since.setdefault((step.trouble, step.running), clock())
                     await self._given_up(step, clock() - begun)
                     if step.running and (url := await self._answer(http, raw)):
                         self.tell(95, "your server is ready")

@@ -49,6 +49,7 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
     service_token = Unicode(config=True, help="The hub's own token for it.")
     profiles = Instance(Offers, config=True, help="What the operator offers.")
 
+    user_options: dict[str, Any] | None  # JupyterHub's
     preparation: Preparation | None = None
     _start_id: str | None = None  # of the start that was asked for last
     profile_variables: dict[str, str] = {}  # noqa: RUF012  # replaced, never changed
@@ -64,6 +65,7 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
         progress = self._progress = Progress()
         self._start_id = None
         try:
+            await self._clear_away()
             address = await self._carried_out(self._request())
             await self._send(self._started())
         except BaseException as error:
@@ -77,7 +79,7 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
 
     async def stop(self, now: bool = False) -> None:
         """Tell the service that the server ends, and end it; waits for no save and never raises."""
-        await asyncio.gather(self._tell_ended(), super().stop(now))
+        await asyncio.gather(self._tell_ended(self._start_id), super().stop(now))
 
     async def progress(self) -> AsyncIterator[Told]:
         """What happens, for the page that is shown meanwhile."""
@@ -147,14 +149,17 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
                 status=422,
             ) from error
         # what was taken, also where nothing was said: the culler looks at it, and the next spawn page
-        self.user_options = {**(self.user_options or {}), "profile": name}
-        self.orm_spawner.user_options = self.user_options
+        taken = {**(self.user_options or {}), "profile": name}
+        self.user_options = self.orm_spawner.user_options = taken
         return request
 
     def _set_up(self, profile: Profile) -> None:
         """Take what the profile says; raises AtollError."""
         self.cpu_limit, self.mem_limit = profile.cpu, profile.memory
         self.profile_variables = profile.of_server()
+
+    async def _clear_away(self) -> None:
+        """End what is left of a start that a hub before this one lost."""
 
     def _place(self) -> Place | None:
         """Where the server's container is, once it was started; None where it is a process."""
@@ -209,12 +214,12 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
 
     async def _abandon(self) -> None:
         """A start failed or was given up: leave nothing running, and let the service know."""
-        await asyncio.gather(self._tell_ended(), super().stop(True))
+        await asyncio.gather(self._tell_ended(self._start_id), super().stop(True))
 
-    async def _tell_ended(self) -> None:
+    async def _tell_ended(self, start_id: str | None) -> None:
         try:
             async with asyncio.timeout(_ENDED_S):
-                await self.service.send(client.ended(self.user.name, self.name, self._start_id))
+                await self.service.send(client.ended(self.user.name, self.name, start_id))
         except (AtollError, TimeoutError) as error:
             self.log.warning("The service will find out by itself that a server ended: %s", error)
 

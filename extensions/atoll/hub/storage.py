@@ -30,6 +30,7 @@ ShareName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 HOME_VOLUME: Final = "home"
 MEMORY_VOLUME: Final = "shared-memory"
 
+AccessMode = Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]
 Kind = Literal["dynamic", "nfs", "existing", "none"]
 
 
@@ -68,9 +69,7 @@ class StorageSection(Section):
     mount: MountPath = "/home/jovyan"
     storage_class: str = ""  # dynamic: empty is the cluster's default class
     capacity: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([KMGTP]i?)?$")] = "10Gi"
-    access_modes: list[
-        Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]
-    ] = Field(default_factory=lambda: ["ReadWriteOnce"])  # fmt: skip
+    access_modes: list[AccessMode] = ["ReadWriteOnce"]  # noqa: RUF012  # pydantic copies it
     claim: ObjectName | None = None  # existing, or nfs through a volume that stands for the export
     sub_path: SubPath = "homes/{username}"  # existing and nfs: a user's directory in it
     nfs_server: str = ""  # nfs without a claim
