@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
+import runpy
 from itertools import product
 from typing import Any, Final
 
 import pytest
 
-from tests.helm.chart import pods, render
+from tests.helm.chart import ROOT, pods, render
 from tests.helm.network import Network, Peer
 
 NODES: Final = "192.168.7.0/24"
-OPEN: Final = {
-    ("outside", "proxy", 8000),
-    ("proxy", "hub", 8081),
-    ("proxy", "service", 8010),
-    ("proxy", "server", 8888),
-    ("hub", "proxy", 8001),
-    ("hub", "service", 8010),
-    ("hub", "server", 8888),
-    ("hub", "postgres", 5432),
-    ("service", "hub", 8081),
-    ("service", "registry", 5000),
-    ("service", "postgres", 5432),
-    ("server", "hub", 8081),
-    ("server", "service", 8010),
-    ("server", "proxy", 8000),
-    ("job", "service", 8010),
-    ("job", "proxy", 8000),
-    ("agent", "service", 8010),
-    ("agent", "registry", 5000),
-    ("stranger", "proxy", 8000),
-    ("test", "hub", 8081),
-    ("test", "proxy", 8000),
-    ("test", "service", 8010),
-    ("test", "registry", 5000),
-    ("node", "proxy", 8000),
+TABLE: Final = runpy.run_path(str(ROOT / "helm" / "check-network"))["read_table"](
+    (ROOT / "helm" / "network.txt").read_text("utf-8")
+)
+OPEN: Final = TABLE.open | {
+    # what is no pod of ours, or no pod
     ("node", "registry", 5000),  # pulls
     ("node", "service", 8010),  # tokens to pull with
     ("node", "service", 8443),  # the API server asks about evictions
     ("hub", "node", 6443),  # the Kubernetes API
     ("service", "node", 6443),
     *product(["hub", "service", "agent", "server", "job"], ["outside"], [443]),
-    *product(["metadata", "private"], ["proxy"], [8000]),
-}  # fmt: skip
+    *product(["outside", "node", "metadata", "private"], ["proxy"], [8000]),
+}
 """Everything that is let through; whatever is not here must not be."""
 
 FREE: Final = {"stranger", "test", "node", "outside", "metadata", "private"}
 """No policy is about them; what they do among each other is not ours."""
 
 PORTS: Final = {
-    "hub": [8081],
-    "proxy": [8000, 8001],
-    "service": [8010, 8443],
-    "registry": [5000],
-    "postgres": [5432],
-    "agent": [22, 8010],
-    "server": [8888, 8889, 22],
-    "job": [8888, 22],
-    "pre-puller": [8889],
+    **TABLE.ports,
     "test": [80],
     "node": [6443, 10250, 22],
     "stranger": [80],
