@@ -12,7 +12,7 @@ PORT ?=
 QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install up down status test test-fast test-postgres bench lint docs wheel images chart constraints clean
+.PHONY: help install up down status test test-slow test-fast test-postgres bench lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -85,6 +85,11 @@ test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster th
 
 test-fast: $(STAMPS)/test ## the tests that start no platform
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "$(QUICK)" --ignore=tests/postgres tests
+
+test-slow: $(STAMPS)/test ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
+	@ATOLL_OVERLAY_EXAMPLES=1000 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --dist loadgroup --timeout=3600 \
+	  tests/contract/overlay
+	@$(PYTHON) -m pytest --timeout=3600 -m slow tests
 
 lint: $(STAMPS)/test ## ruff, mypy, import contracts, eslint, prettier
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

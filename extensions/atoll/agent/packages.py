@@ -97,6 +97,7 @@ class Packages:
                 continue
             if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
                 own[known[0]] = known[1]
+                self._owned(folder.path, known[0]).add(folder.path + b"/" + name)
             else:
                 removed.add(name)
         before: Versions = {}
@@ -117,11 +118,15 @@ class Packages:
         known = name_and_version(os.fsdecode(last))
         record = folder.read(b"RECORD", _LIST_MOST) if known is not None else None
         if known is not None and record is not None:
-            self._records[place, known[0]] = _owned(record, place)
+            self._owned(place, known[0]).update(_owned(record, place))
+
+    def _owned(self, place: bytes, name: str) -> set[bytes]:
+        return self._records.setdefault((place, name), set())
 
     def _recorded_before(self, place: bytes, name: str, version: str) -> Iterator[bytes]:
         for folder in names(self._base, place):
             if name_and_version(os.fsdecode(folder)) == (name, version):
+                yield place + b"/" + folder
                 path = b"/".join((place, folder, b"RECORD"))
                 yield from _owned(read_lower(self._base, path, _LIST_MOST) or b"", place)
 

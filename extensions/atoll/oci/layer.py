@@ -148,6 +148,10 @@ def _compressor(compression: Compression) -> _Compressor:
     return _AsItIs()
 
 
+def _nothing(_: bytes) -> None:
+    """The work of a stage that has ended."""
+
+
 class _Stage:
     """A thread that works on blocks in their order; its error comes out at the next call."""
 
@@ -172,6 +176,7 @@ class _Stage:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        self._work = _nothing  # or it and its owner would hold each other, with all their memory
 
     def _run(self) -> None:
         while (block := self._queue.get()) is not None:
@@ -220,9 +225,10 @@ class Pipeline:
         return descriptor, Digest("sha256:" + self._diff.hexdigest())
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends the threads, those of the compressor too."""
         self._hash.close()
         self._pack.close()
+        self._compressor = _AsItIs()
 
     def _flush(self) -> None:
         block = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)

@@ -65,7 +65,7 @@ def targets(settings: RegistrySettings, tokens: RegistryTokens) -> RegistryTarge
 @pytest.fixture
 def cluster(home: Home, settings: RegistrySettings) -> Iterator[Cluster]:
     checkpoints = CheckpointSettings(most_user_bytes=1 << 20)
-    nodes = NodeSettings(name=HERE)
+    nodes = NodeSettings(name=HERE, look_every_s=0.2)
     with whole_service(home, nodes=nodes, registry=settings, checkpoints=checkpoints) as url:
         found = Cluster(home, f"{url}/api/v1/")
         yield found
@@ -123,6 +123,39 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
         with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
             assert "srv/notes" in {oci.shown(entry.path) for entry in layer}
     node.remove(container)
+
+
+def test_what_changed_is_told_while_it_runs_and_of_what_was_saved(
+    cluster: Cluster, node: Node, runtime: Containerd, tmp_path: Path
+) -> None:
+    node.load_base()
+    place = "/opt/environment/lib/python3.11/site-packages"
+    container = node.run(
+        f"mkdir -p {place}/polars-2.1.dist-info {place}/polars /opt/tools;"
+        f" echo 'polars/a.py,,' > {place}/polars-2.1.dist-info/RECORD; echo 1 > {place}/polars/a.py;"
+        " echo x > /opt/tools/x; rm /etc/motd; while :; do sleep 1; done"
+    )
+    begin(cluster, runtime, container)
+    with agent(cluster, node, tmp_path / "state"):
+        first = eventually(
+            lambda: cluster.server().unsaved, lambda found: found and found.count == 3
+        )
+        live = cluster.final(cluster.save().id)
+        eventually(lambda: cluster.server().unsaved, lambda found: found is None)
+        more = f"mkdir {place}/shap-1.0.dist-info; echo y > /opt/tools/y"
+        node.ctr("tasks", "exec", "--exec-id", "more", container, "/bin/sh", "-c", more)
+        second = eventually(
+            lambda: cluster.server().unsaved, lambda found: found and found.count == 2
+        )
+    node.remove(container)
+
+    assert first is not None
+    assert [(p.name, p.before, p.after) for p in first.packages] == [("polars", None, "2.1")]
+    assert {d.path: d.files for d in first.directories} == {"/etc": 1, "/opt/tools": 1}
+    assert live.changes == first
+    assert second is not None
+    assert [(p.name, p.after) for p in second.packages] == [("shap", "1.0")]
+    assert [(d.path, d.files) for d in second.directories] == [("/opt/tools", 1)]
 
 
 def test_a_container_over_the_quota_is_refused_in_the_scan(
