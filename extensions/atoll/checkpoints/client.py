@@ -11,6 +11,8 @@ from atoll.checkpoints.models import (
     CheckpointEdit,
     CheckpointRequest,
     Ended,
+    Hold,
+    Orphan,
     Place,
     Preparation,
     RestoreRequest,
@@ -28,6 +30,22 @@ _SLACK_S: Final = 10.0  # beyond a long-poll's wait, for the answer itself
 def servers(cursor: str | None = None, limit: int = 50) -> Call[Page[Server]]:
     """The caller's servers."""
     return Call("GET", "servers", Page[Server], params=_params(cursor=cursor, limit=limit))
+
+
+def hold(start_id: str, wait_s: float = 0) -> Call[Hold]:
+    """Whether the pod of a start may go; with the token of that start."""
+    return Call(
+        "GET",
+        f"starts/{quote(start_id, safe='')}/hold",
+        Hold,
+        params=_params(wait=int(wait_s)),
+        timeout_s=wait_s + _SLACK_S,
+    )
+
+
+def orphans() -> Call[Page[Orphan]]:
+    """What lies in the cluster and belongs to nobody any more; for administrators."""
+    return Call("GET", "orphans", Page[Orphan])
 
 
 def server(user: str, name: str, *, version: int | None = None, wait_s: float = 0) -> Call[Server]:

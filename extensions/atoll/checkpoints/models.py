@@ -256,3 +256,21 @@ class RestoreRequest(BaseModel):
     """Go back: the server's next start begins from this checkpoint (None undoes a choice)."""
 
     stop: bool = False  # also stop the running server now (it is saved first)
+
+
+class OrphanKind(StrEnum):
+    """What in a cluster may belong to nobody any more."""
+
+    POD = "pod"
+    VOLUME = "volume"
+
+
+class Orphan(BaseModel):
+    """A pod or a volume claim, whose it was, and why nobody looks after it."""
+
+    kind: OrphanKind
+    namespace: str
+    name: str
+    user: str
+    server: str = ""
+    reason: str

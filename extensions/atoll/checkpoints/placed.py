@@ -38,7 +38,8 @@ class Placed:
                 started_at=None,
                 environment=wanted,
                 current=known.id if known is not None else None,
-                continues_from=None,
+                # until another one has started in its place, the next start tries it again
+                continues_from=_wanted(again) if fallback else None,
                 base=known.base if known is not None else None,
                 base_name=known.base_name if known is not None else "",
                 packages=dict(known.packages) if known is not None else {},

@@ -126,6 +126,7 @@ class Servers:
                     session,
                     row,
                     **_place_values(row, body.place),
+                    continues_from=_continues(row),
                     status=ServerStatus.RUNNING,
                     target=ServerTarget.RUNNING,
                     started_at=self._ground.clock(),
@@ -299,6 +300,11 @@ def _same_start(row: ServerRow, request: StartRequest) -> bool:
         and row.status != ServerStatus.RUNNING
         and row.status not in _AT_REST
     )
+
+
+def _continues(row: ServerRow) -> str | None:
+    """What the start after this one begins from, where somebody chose so: not what did not start."""
+    return None if row.continues_from in row.without else row.continues_from
 
 
 def _place_values(row: ServerRow, place: Place | None) -> dict[str, object]:
