@@ -29,7 +29,7 @@ START_S = 90.0
 """How long a server may take on a loaded test machine."""
 
 
-def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 30.0) -> T:
+def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 60.0) -> T:
     """What `look` gives as soon as it is as wanted."""
     deadline = time.monotonic() + within_s
     while True:
@@ -68,9 +68,14 @@ class Platform:
         if part == "supervisor":
             assert status.supervisor is not None
             return status.supervisor.pid
-        process = next(one.process for one in status.parts if one.name == part)
-        assert process is not None
-        return process.pid
+        found = self.part(part)
+        assert found is not None, f"{part} has no process"
+        return found
+
+    def part(self, name: str) -> int | None:
+        """The process of proxy, hub or service; None while it is started again."""
+        process = next(one.process for one in self.status.parts if one.name == name)
+        return process.pid if process is not None else None
 
     def user(self, name: str, *, admin: bool = False) -> User:
         """Somebody who has just logged in with the password."""

@@ -15,7 +15,16 @@ from atoll.apps.platform_state import Phase
 from atoll.kit.home import Home
 from atoll.kit.processes import ProcessId
 
-from tests.platform.driver import Platform, atoll, choose_port, end, eventually, make_wheel, running
+from tests.platform.driver import (
+    START_S,
+    Platform,
+    atoll,
+    choose_port,
+    end,
+    eventually,
+    make_wheel,
+    running,
+)
 
 pytestmark = pytest.mark.platform
 
@@ -106,9 +115,11 @@ def test_idle_servers_are_culled_and_saved_where_the_operator_wants_it(home: Hom
     with running(home) as platform:
         assert platform.pid("culler")
         ada = platform.user("ada")
-        ada.start()
+        # Not waited for until it is ready: it may be culled before anybody has seen that.
+        assert ada.api("POST", "users/ada/server", json={}).status_code in (201, 202)
+        eventually(ada.servers, lambda found: not found, START_S)
         ada.saved()
-        assert not ada.servers()
+        assert "Culling server ada" in (home.logs / "culler.log").read_text()
 
 
 def test_status_tells_what_runs(platform: Platform) -> None:

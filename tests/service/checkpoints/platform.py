@@ -27,7 +27,7 @@ from atoll.kit.names import server_segment
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 30.0) -> T:
+def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 60.0) -> T:
     """What `look` gives as soon as it is as wanted."""
     deadline = time.monotonic() + within_s
     while True:
@@ -93,7 +93,7 @@ class Atoll:
         return self.connections[who].send(call)
 
     def prepare(
-        self, user: str = "ada", name: str = "", environment: str = "last", within_s: float = 30.0
+        self, user: str = "ada", name: str = "", environment: str = "last", within_s: float = 60.0
     ) -> Preparation:
         """As the hub: ask for a start and wait until it may begin."""
         self.send(client.start(user, name, StartRequest(environment=environment)), "hub")
@@ -117,7 +117,7 @@ class Atoll:
         self.send(client.ended(user, name), "hub")
         return self.saved(user, name)
 
-    def saved(self, user: str = "ada", name: str = "", within_s: float = 30.0) -> Server:
+    def saved(self, user: str = "ada", name: str = "", within_s: float = 60.0) -> Server:
         """Wait until the server is saved."""
         return eventually(
             lambda: self.send(client.server(user, name), user),

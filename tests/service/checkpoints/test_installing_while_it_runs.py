@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from jupyter_client.manager import KernelManager
 
 from .platform import Atoll, eventually, wheel
 
-SOON_S = 10.0
+SOON_S = 20.0  # seconds; most of them are for a test machine that does other things too
 
 
 @pytest.fixture
@@ -47,13 +46,11 @@ def test_percent_pip_in_a_notebook_shows_and_the_package_imports_at_once(
             timeout=60,
             output_hook=lambda message: said.append(message["content"].get("text", "")),
         )
-        began = time.monotonic()
         eventually(lambda: shows(atoll, "seashell"), bool, SOON_S)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
 
-    assert time.monotonic() - began < SOON_S
     assert f"1.0 {server.env}" in "".join(said)
 
 

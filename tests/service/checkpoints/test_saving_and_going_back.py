@@ -54,11 +54,14 @@ def test_saving_with_nothing_changed_answers_at_once_with_the_current_checkpoint
     server.run("pip", "install", str(wheel(tmp_path)))
     first = atoll.save()
 
-    began = time.monotonic()
-    again = atoll.send(client.save(CheckpointRequest(server="-")))
+    spent: list[float] = []
+    for _ in range(5):
+        began = time.monotonic()
+        again = atoll.send(client.save(CheckpointRequest(server="-")))
+        spent.append(time.monotonic() - began)
+        assert (again.id, again.status) == (first.id, CheckpointStatus.READY)
 
-    assert time.monotonic() - began < 1.0
-    assert again.id == first.id
+    assert min(spent) < 1.0  # the least of several: a busy machine holds up any one of them
     assert len(atoll.checkpoints()) == 1
 
 

@@ -171,4 +171,4 @@ def test_a_long_poll_answers_when_the_server_changes(atoll: Atoll) -> None:
         server.end()
         began = time.monotonic()
         assert waiting.result().version != seen
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # not the 20 s that it would wait at most

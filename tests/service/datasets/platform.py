@@ -23,7 +23,7 @@ from .service_under_test import ReadsKept, build, listening, server_for
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 30.0) -> T:
+def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 60.0) -> T:
     """What `look` gives as soon as it is as wanted."""
     deadline = time.monotonic() + within_s
     while True:

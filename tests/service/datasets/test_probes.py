@@ -26,11 +26,18 @@ from tests.databases import variables
 from .platform import Atoll, eventually
 
 LIMIT_S = 3.0
+hangs = pytest.mark.parametrize("limit_s", [LIMIT_S])
+"""For what is ended at the limit; what is to be read has time, however busy the machine is."""
 
 
 @pytest.fixture
-def settings() -> DatasetSettings:
-    return DatasetSettings(probe_limit_s=LIMIT_S, retry_every_s=0.2, refresh_every_s=0.2)
+def limit_s() -> float:
+    return 60.0
+
+
+@pytest.fixture
+def settings(limit_s: float) -> DatasetSettings:
+    return DatasetSettings(probe_limit_s=limit_s, retry_every_s=0.2, refresh_every_s=0.2)
 
 
 def probes(home: Home) -> list[psutil.Process]:
@@ -65,15 +72,17 @@ def debris(home: Home) -> list[str]:
     ]
 
 
+@hangs
 def test_a_database_that_hangs_is_ended_at_the_limit(atoll: Atoll) -> None:
     started = time.monotonic()
     found = atoll.added("endless", endless(atoll.home.data / "endless.db"))
 
     assert (found.status, found.reason) == (DatasetStatus.FAILED, "timeout")
     assert f"within {LIMIT_S:g} s" in (found.message or "")
-    assert LIMIT_S <= time.monotonic() - started < LIMIT_S + 5
+    assert LIMIT_S <= time.monotonic() - started < LIMIT_S + 20  # it would go on for ever
 
 
+@pytest.mark.parametrize("limit_s", [15.0])
 def test_a_source_that_takes_too_long_to_read_through_is_sampled_from_its_beginning(
     atoll: Atoll,
 ) -> None:
@@ -89,6 +98,7 @@ def test_a_source_that_takes_too_long_to_read_through_is_sampled_from_its_beginn
     assert atoll.send(client.preview("long", rows=2)).rows == [[1], [2]]
 
 
+@hangs
 def test_a_preview_before_the_first_look_says_what_to_do(atoll: Atoll) -> None:
     atoll.register("endless", endless(atoll.home.data / "endless.db"))
     for call in (client.preview("endless"), client.sample("endless"), client.access("endless")):
@@ -101,10 +111,9 @@ def test_a_preview_before_the_first_look_says_what_to_do(atoll: Atoll) -> None:
 
 def test_others_are_not_held_up_by_one_that_hangs(atoll: Atoll) -> None:
     atoll.register("endless", endless(atoll.home.data / "endless.db"))
-    started = time.monotonic()
     found = atoll.added("quick", atoll.write("t.csv", "a\n1\n"))
     assert found.status == DatasetStatus.READY
-    assert time.monotonic() - started < LIMIT_S
+    assert atoll.send(client.dataset("endless")).status == DatasetStatus.PROBING
 
 
 def test_a_source_that_comes_back_is_found_without_being_asked_for(atoll: Atoll) -> None:
@@ -190,6 +199,7 @@ def test_a_dataset_that_could_not_be_read_is_changed_until_it_can(atoll: Atoll) 
     assert atoll.send(client.preview("t")).rows == [["café", 1]]
 
 
+@hangs
 def test_what_was_known_of_another_source_is_forgotten(atoll: Atoll) -> None:
     atoll.added("t", atoll.write("t.csv", "a\n1\n"))
     table = Location(path=str(endless(atoll.home.data / "endless.db")), table="t")

@@ -21,7 +21,7 @@ from pydantic import JsonValue
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 40.0) -> T:
+def eventually(look: Callable[[], T], until: Callable[[T], bool], within_s: float = 60.0) -> T:
     """What `look` gives as soon as it is as wanted."""
     deadline = time.monotonic() + within_s
     while True:
@@ -100,11 +100,11 @@ class Atoll:
         """How the job stands."""
         return self.send(client.job(job.id), who)
 
-    def until(self, job: Job, look: Callable[[Job], bool], within_s: float = 40.0) -> Job:
+    def until(self, job: Job, look: Callable[[Job], bool], within_s: float = 60.0) -> Job:
         """The job once it is as wanted."""
         return eventually(lambda: self.job(job), look, within_s)
 
-    def final(self, job: Job, within_s: float = 40.0) -> Job:
+    def final(self, job: Job, within_s: float = 60.0) -> Job:
         """The job once it has ended."""
         return self.until(job, lambda found: found.status.final, within_s)
 

@@ -22,11 +22,12 @@ def fresh(code: str) -> str:
 
 def test_importing_takes_no_time_and_brings_nothing_heavy() -> None:
     code = (
-        "import sys, time, json; before = time.perf_counter(); import atoll;"
-        "spent = time.perf_counter() - before;"
+        # Of this process alone: what else a busy machine does at the time is not ours.
+        "import sys, time, json; before = time.process_time(); import atoll;"
+        "spent = time.process_time() - before;"
         "print(json.dumps([spent * 1000, sorted(sys.modules)]))"
     )
-    measured = [json.loads(fresh(code)) for _ in range(3)]
+    measured = [json.loads(fresh(code)) for _ in range(5)]
     heavy = {"httpx", "pydantic", "rich", "typer", "pandas", "pyarrow", "asyncio", "atoll.sdk"}
     assert not heavy & set(measured[0][1])
     assert min(spent for spent, _ in measured) <= BUDGET_MS

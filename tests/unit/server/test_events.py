@@ -22,7 +22,7 @@ def event(number: int) -> bytes:
 def tab(lab: Lab, **options: object) -> Iterator[WebSocket]:
     url = f"ws://127.0.0.1:{lab.port}{lab.base}atoll/events"
     options.setdefault("header", {"Authorization": f"token {TOKEN}"})
-    with closing(create_connection(url, timeout=20, **options)) as socket:
+    with closing(create_connection(url, timeout=30, **options)) as socket:
         yield socket
 
 
@@ -45,7 +45,7 @@ def test_tabs_share_one_stream(lab: Lab, upstream: Upstream) -> None:
             assert message["event"] == {
                 "id": 1, "kind": "job", "subject": "j-1", "change": "changed",
             }  # fmt: skip
-        assert upstream.streams.get(timeout=5)
+        assert upstream.streams.get(timeout=30)
         assert upstream.streams.empty()
         end_streams(upstream)
 
@@ -53,7 +53,7 @@ def test_tabs_share_one_stream(lab: Lab, upstream: Upstream) -> None:
 def test_a_stream_that_ends_is_resumed_where_it_was(lab: Lab, upstream: Upstream) -> None:
     with tab(lab) as socket:
         assert heard(socket)["type"] == "connected"
-        assert "Last-Event-ID" not in upstream.streams.get(timeout=5).headers
+        assert "Last-Event-ID" not in upstream.streams.get(timeout=30).headers
         upstream.events.put(event(41))
         assert heard(socket)["type"] == "event"
         upstream.events.put(None)
@@ -61,7 +61,7 @@ def test_a_stream_that_ends_is_resumed_where_it_was(lab: Lab, upstream: Upstream
         assert away["type"] == "disconnected"
         assert away["problem"]
         assert heard(socket)["type"] == "connected"
-        assert upstream.streams.get(timeout=5).headers["Last-Event-ID"] == "41"
+        assert upstream.streams.get(timeout=30).headers["Last-Event-ID"] == "41"
         end_streams(upstream)
 
 
@@ -70,7 +70,7 @@ def test_a_tab_that_joins_later_hears_the_state_at_once(lab: Lab, upstream: Upst
         assert heard(first)["type"] == "connected"
         with tab(lab) as second:
             assert heard(second)["type"] == "connected"
-        upstream.streams.get(timeout=5)
+        upstream.streams.get(timeout=30)
         end_streams(upstream)
 
 
@@ -79,7 +79,7 @@ def test_a_reset_tells_tabs_to_load_all_anew(lab: Lab, upstream: Upstream) -> No
         assert heard(socket)["type"] == "connected"
         upstream.events.put(b"event: reset\ndata: {}\n\n")
         assert heard(socket) == {"type": "reset"}
-        upstream.streams.get(timeout=5)
+        upstream.streams.get(timeout=30)
         end_streams(upstream)
 
 
@@ -94,12 +94,12 @@ def test_a_refusal_is_told_in_the_services_words(lab: Lab, upstream: Upstream) -
 def test_what_is_no_event_ends_nothing_but_the_stream(lab: Lab, upstream: Upstream) -> None:
     with tab(lab) as socket:
         assert heard(socket)["type"] == "connected"
-        upstream.streams.get(timeout=5)
+        upstream.streams.get(timeout=30)
         upstream.events.put(b"event: job\ndata: {broken\n\n")
         assert heard(socket)["type"] == "disconnected"
         upstream.events.put(None)
         assert heard(socket)["type"] == "connected"
-        upstream.streams.get(timeout=5)
+        upstream.streams.get(timeout=30)
         end_streams(upstream)
 
 
@@ -123,7 +123,7 @@ def test_the_labs_own_page_can(lab: Lab, upstream: Upstream) -> None:
     origin = f"http://127.0.0.1:{lab.port}"
     with tab(lab, header={}, cookie=cookies, origin=origin) as socket:
         assert heard(socket)["type"] == "connected"
-        upstream.streams.get(timeout=5)
+        upstream.streams.get(timeout=30)
         end_streams(upstream)
 
 
@@ -134,6 +134,6 @@ def test_listening_is_no_activity(lab: Lab, upstream: Upstream) -> None:
         upstream.events.put(event(7))
         assert heard(socket)["type"] == "event"
         socket.send("anything")
-        upstream.streams.get(timeout=5)
+        upstream.streams.get(timeout=30)
         end_streams(upstream)
     assert lab.ask("GET", "api/status").json()["last_activity"] == before
