@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
+from jupyterhub.utils import maybe_future
 from kubernetes_asyncio.client.models import V1Pod
 from pydantic import ValidationError
 from traitlets import Instance, Integer, Unicode
 
+from atoll.checkpoints import client
 from atoll.checkpoints.models import LAST, Place, StartRequest
 from atoll.hub import pod_manifest, pod_refusals, storage
 from atoll.hub.images import Kept
@@ -28,6 +30,7 @@ from atoll.hub.resources import number_of_bytes
 from atoll.hub.saving import SavingMixin
 from atoll.hub.scarcity import Scarcity
 from atoll.hub.storage import StorageSection
+from atoll.kit.errors import AtollError
 from atoll.kit.kube.objects import Pod
 
 # What says that the image itself is gone or broken, where another environment may start. A registry
@@ -37,6 +40,7 @@ _BROKEN: Final = re.compile(
     r"|failed to unpack|failed to extract|wrong diff|unexpected (commit )?(digest|size)|corrupt",
     re.IGNORECASE,
 )
+_GIVEN_UP_S: Final = 5.0
 _RUNTIME: Final = "/tmp/atoll"  # noqa: S108  # in the server's own container
 _REMEMBERED: Final = "home_path"
 _CHANGED: Final = (
@@ -230,6 +234,18 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
             )
         except ValidationError as error:
             raise pod_refusals.without_digest(self.image, self.contact) from error
+
+    async def run_post_stop_hook(self) -> None:
+        """After any end: where the profile saves nothing, what was changed is given up."""
+        profile = self.profiles.profiles.get(self.asked("profile"))
+        if profile is not None and not profile.saved:
+            await self._tell_ended(self._start_id)
+            try:
+                async with asyncio.timeout(_GIVEN_UP_S):
+                    await self.service.send(client.discard(self.user.name, self.name))
+            except (AtollError, TimeoutError) as error:
+                self.log.warning("%s is saved after all: %s", self._log_name, error)
+        await maybe_future(super().run_post_stop_hook())
 
     async def _clear_away(self) -> None:
         """Have what a lost hub left of this server saved: its pod is of a start of its own."""

@@ -24,11 +24,12 @@ from atoll.hub import pod_refusals, pod_states
 from atoll.hub.pod_calls import AWAY, PodCalls
 from atoll.hub.pod_manifest import SERVER_LABEL
 from atoll.hub.pod_refusals import Attempt
-from atoll.hub.pod_states import Step, Trouble
+from atoll.hub.pod_states import HOLD, Step, Trouble
 from atoll.hub.refusal import StartRefused
 from atoll.kit.kube.objects import Event, Pod
 
 _LOOK_S: Final = 0.1  # at what the watch has seen; costs microseconds
+_EVENTS_S: Final = 1.0  # how often events are looked at: there may be thousands, of all pods
 _ANSWER_S: Final = 2.0  # for one answer of a server that starts
 _QUOTA_S: Final = 3.0  # how often a quota is asked whether there is room
 _UNSEEN_S: Final = 10.0  # a pod that the watch does not show for so long is asked for
@@ -233,22 +234,24 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
         """The server's address once it answers; raises StartRefused where it never will."""
         clock = asyncio.get_running_loop().time
         await handed_over.wait()
-        began = clock()
+        began = looked = clock()
         since: dict[tuple[Trouble | None, bool], float] = {}
+        seen, step = "", Step(51, "asking the cluster for your server")
         timeout = httpx.Timeout(_ANSWER_S)
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
             while True:
                 raw = self.pod_reflector.pods.get(self._key)
                 if raw is None:
                     await self._unseen(clock() - began)
-                else:
+                elif raw["metadata"]["resourceVersion"] != seen or clock() > looked + _EVENTS_S:
+                    seen, looked = raw["metadata"]["resourceVersion"], clock()
                     step = self._step(raw)
-                    self.tell(step.percent, step.message)
-                    begun = since.setdefault((step.trouble, step.running), clock())
-                    await self._given_up(step, clock() - begun)
-                    if step.running and (url := await self._answer(http, raw)):
-                        self.tell(95, "your server is ready")
-                        return url
+                self.tell(step.percent, step.message)
+                begun = since.setdefault((step.trouble, step.running), clock())
+                await self._given_up(step, clock() - begun)
+                if raw is not None and step.running and (url := await self._answer(http, raw)):
+                    self.tell(95, "your server is ready")
+                    return url
                 await asyncio.sleep(_LOOK_S)
 
     async def _answer(self, http: httpx.AsyncClient, raw: dict[str, Any]) -> str | None:
@@ -267,7 +270,14 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
 
     def _step(self, raw: dict[str, Any]) -> Step:
         gates = [gate.get("name", "") for gate in raw["spec"].get("schedulingGates") or []]
-        events = [msgspec.convert(event, Event) for event in self.events]
+        known = self.event_reflector.resources if self.event_reflector else {}
+        events = [
+            msgspec.convert(event, Event)
+            for event in list(known.values())
+            if event["involvedObject"].get("name") == self.pod_name
+            and HOLD not in event["involvedObject"].get("fieldPath", "")
+        ]
+        events.sort(key=lambda event: event.last_timestamp or event.event_time or "")
         return pod_states.read(msgspec.convert(raw, Pod), events, gates)
 
     async def _given_up(self, step: Step, waited_s: float) -> None:

@@ -17,7 +17,6 @@ from atoll.hub.resources import (
     Image,
     ImageChoice,
     Label,
-    Saving,
     Size,
     Toleration,
 )
@@ -56,7 +55,7 @@ class Profile(Section):
     tolerations: list[Toleration] = Field(default_factory=list)
     volumes: dict[ShareName, Volume] = Field(default_factory=dict)
     idle_s: Annotated[int, Field(ge=0)] | None = None  # then it is stopped; 0: never
-    saving: Saving = Saving()
+    saved: bool = True  # no: what was changed is given up at a stop, and the spawn page says so
     kubespawner: dict[str, Any] = Field(default_factory=dict)  # any of KubeSpawner's own options
 
     @property

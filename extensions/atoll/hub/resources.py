@@ -62,10 +62,3 @@ class Toleration(Section):
     def manifest(self) -> dict[str, str]:
         """As a pod has it."""
         return {name: value for name, value in self.model_dump().items() if value}
-
-
-class Saving(Section):
-    """What becomes of what a user changed."""
-
-    on_stop: bool = True  # no: what was changed is given up, and the spawn page says so
-    most: Bytes | None = None  # of one environment, over its base; none: the platform's limit

@@ -21,7 +21,7 @@ from atoll.checkpoints.models import (
 )
 from atoll.hub import options
 from atoll.hub.profiles import DEFAULT_PROFILES, Profile
-from atoll.hub.resources import Gpu, ImageChoice, Saving, Size
+from atoll.hub.resources import Gpu, ImageChoice, Size
 from atoll.hub.templates import template
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -166,7 +166,7 @@ CARDS = {
         gpu=Gpu(count=2),
         images={"torch": ImageChoice(title="PyTorch 3", image="example.org/torch:3")},
         own_images=r"example\.org/.*",
-        saving=Saving(on_stop=False),
+        saved=False,
     ),
     "cpu": Profile(title="Data", sizes={"s": Size(cpu=1), "l": Size(title="Large", cpu=8)}),
 }
