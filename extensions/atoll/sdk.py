@@ -55,12 +55,16 @@ def submit(
     queue: str = "default",
     timeout: float | timedelta | None = None,
     name: str | None = None,
+    cpu: float | None = None,
+    memory: str | None = None,
+    gpu: int | None = None,
 ) -> Job:
     """Run a notebook as a job: a path, or a notebook document. Returns as soon as it is accepted.
 
     `environment` is `server` (this server's, saved on the spot), `last` (its last checkpoint),
     `base` (the platform's own packages alone), or a checkpoint's digest; `server` names another
-    server of yours. `timeout` is in seconds, or a timedelta; the job is ended after it.
+    server of yours. `timeout` is in seconds, or a timedelta; the job is ended after it. `cpu`,
+    `memory` (such as `4G`) and `gpu` are what it may use, where jobs run in a cluster.
 
     Example: `atoll.submit("report.ipynb", {"year": 2013}).wait().output()`
     """
@@ -74,6 +78,9 @@ def submit(
         queue=queue,
         timeout_s=timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
         name=name,
+        cpu=cpu,
+        memory=memory,
+        gpu=gpu,
     )
     connection = _connection()
     return handle.Job(connection, connection.send(client.submit(request)))

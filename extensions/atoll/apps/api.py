@@ -12,6 +12,7 @@ from atoll.checkpoints import node_routes, registry_pulls
 from atoll.checkpoints import routes as checkpoints_routes
 from atoll.datasets import routes as datasets_routes
 from atoll.jobs import routes as jobs_routes
+from atoll.jobs import run_routes
 from atoll.kit import web
 
 ROUTERS: Final = [
@@ -22,6 +23,7 @@ ROUTERS: Final = [
     registry_pulls.router,
     datasets_routes.router,
     jobs_routes.router,
+    run_routes.router,
 ]
 
 

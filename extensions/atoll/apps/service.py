@@ -21,6 +21,7 @@ from atoll.checkpoints import agents, registry_pulls, targets
 from atoll.checkpoints import service as checkpoints
 from atoll.datasets import service as datasets
 from atoll.jobs import service as jobs
+from atoll.jobs.runners.choice import runner_of
 from atoll.kit import db, logs, settings, web
 from atoll.kit.events import EventStream
 from atoll.kit.home import Home
@@ -57,14 +58,20 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
     state.agents = agents.authenticator(home, config.nodes)
     state.pulls = registry_pulls.pulls(home, config.registry)
     environments, url = state.checkpoints.environments, config.service.url
-    state.jobs = jobs.Jobs(database, home, config.jobs, environments, hub, service_url=url)
+    runner = runner_of(
+        config.jobs, config.kubernetes, database=database, home=home, environments=environments
+    )
+    state.jobs = jobs.Jobs(
+        database, home, config.jobs, environments, hub, service_url=url, runner=runner
+    )
     state.datasets = datasets.Datasets(database, home, config.datasets, state.jobs)
     state.auth = HubAuth(config.service.hub_api_url, issued=state.jobs.identify)
     capabilities = (state.checkpoints, state.jobs, state.datasets)
     reconcilers = [one for capability in capabilities for one in capability.reconcilers()]
     reconcilers += place.watch(state.checkpoints)
     at_start = [state.datasets.seed]
-    loops = Loops(state.events, reconcilers, at_start, beside=place.loops)
+    beside = {**place.loops, **state.jobs.watch(lambda id_: loops.wake("job", id_))}
+    loops: Loops = Loops(state.events, reconcilers, at_start, beside=beside)
     place.wake(loops, state.events)
 
     @asynccontextmanager
@@ -75,6 +82,7 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
         await state.agents.close()
         hub.close()
         place.close()
+        state.jobs.close()
         database.close()
 
     return Starlette(

@@ -41,6 +41,9 @@ def submit_job(
         str | None, typer.Option(help="End it after this long, such as 90s, 30m or 2h.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call it; the file's name.")] = None,
+    cpu: Annotated[float | None, typer.Option(help="CPUs, in a cluster.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory, in a cluster, such as 4G.")] = None,
+    gpu: Annotated[int | None, typer.Option(help="GPUs, in a cluster.")] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for it, as `atoll jobs wait`.")
     ] = False,
@@ -60,6 +63,9 @@ def submit_job(
         queue=queue,
         timeout_s=None if timeout is None else submission.seconds(timeout),
         name=name,
+        cpu=cpu,
+        memory=memory,
+        gpu=gpu,
     )
     with session.connect() as connection:
         found = connection.send(client.submit(request))

@@ -129,6 +129,17 @@ class JobDirectory:
         return True
 
 
+def start_folder(wanted: str, user_home: Path) -> Path:
+    """The notebook's folder in the user's home, so that relative paths lead where they do in the
+    lab; the home itself where there is no such folder."""
+    try:
+        folder = (user_home / wanted).resolve()
+        inside = folder.is_relative_to(user_home.resolve()) and folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # a name that no folder can have
+        return user_home
+    return folder if inside else user_home
+
+
 def write_new(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write a file that must not exist, closed to others."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -149,6 +160,33 @@ def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
         with suppress(FileNotFoundError):
             draft.unlink()
         raise
+
+
+class Draft:
+    """A file that is written piece by piece, and takes its place once it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file = os.fdopen(os.open(self._draft, flags, 0o600), "wb")
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Append."""
+        self._file.write(piece)
+        self.size += len(piece)
+
+    def keep(self) -> None:
+        """Put it in its place; readers see the old file or this one."""
+        self._file.flush()
+        self._draft.replace(self._path)
+
+    def close(self) -> None:
+        """Remove what was not kept."""
+        with suppress(OSError):  # what could not be written is not to be kept either
+            self._file.close()
+        self._draft.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> object:

@@ -50,6 +50,10 @@ class Environments(Protocol):
         """Give up what the holder holds, in the caller's transaction."""
         ...
 
+    def reference(self, digest: str) -> str | None:
+        """What a node pulls to run in the environment; None for the platform's base."""
+        ...
+
     def materialise(self, digest: str, path: Path) -> dict[str, str]:
         """Unpack the environment into `path`; the variables to run in it."""
         ...

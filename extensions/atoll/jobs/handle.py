@@ -171,10 +171,21 @@ def described(found: models.Job) -> list[tuple[str, str | None]]:
         ("Submitted", words.ago(found.created_at)),
         ("Queue", found.queue),
         ("Time limit", words.duration(found.timeout_s)),
+        ("Resources", _resources(found.resources)),
         ("Environment", found.environment or found.environment_choice),
         ("Datasets read", ", ".join(found.datasets)),
         ("ID", found.id),
     ]
+
+
+def _resources(asked: models.Resources) -> str:
+    """What it asked for, such as `2 CPUs, 8G of memory, 1 GPU`; empty for the defaults."""
+    parts = [
+        f"{asked.cpu:g} CPU{'' if asked.cpu == 1 else 's'}" if asked.cpu else "",
+        f"{asked.memory} of memory" if asked.memory else "",
+        words.count(asked.gpu, "GPU") if asked.gpu else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def sentence(found: models.Job) -> str:

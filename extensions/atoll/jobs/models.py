@@ -6,12 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NewType
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, StringConstraints
 
 JobId = NewType("JobId", str)
 
 Notebook = dict[str, JsonValue]
 """A notebook document (nbformat 4), as JSON."""
+
+Cpu = Annotated[float, Field(ge=0.01, le=10_000, allow_inf_nan=False)]
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}[KMGT]$")]
+"""Such as `4G`, in powers of 1024, as JupyterHub reads it."""
 
 
 class JobTarget(StrEnum):
@@ -36,6 +40,14 @@ class JobStatus(StrEnum):
     def final(self) -> bool:
         """Whether nothing will change any more."""
         return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
+
+
+class Resources(BaseModel):
+    """What a job asks for, where jobs run in a cluster; what is not said is the operator's default."""
+
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    gpu: Annotated[int, Field(ge=0, le=1024)] | None = None
 
 
 class JobRequest(BaseModel):
@@ -65,6 +77,7 @@ class JobRequest(BaseModel):
     timeout_s: Annotated[int, Field(ge=1, le=30 * 86400)] | None = (
         None  # time limit; None: settings
     )
+    resources: Resources = Resources()
 
 
 class Step(BaseModel):
@@ -102,6 +115,7 @@ class Job(BaseModel):
     step: Step = Step()
     failure: Failure | None = None
     timeout_s: int
+    resources: Resources = Resources()
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

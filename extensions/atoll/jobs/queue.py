@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 
@@ -18,21 +18,7 @@ class Waiting:
     ready: bool
     reason: str | None = None
     message: str | None = None
-
-
-@dataclass(frozen=True)
-class Line:
-    """A queue as it stands: `active` of `places` are in use, `waiting` is in order."""
-
-    name: str
-    places: int
-    active: int
-    waiting: tuple[Waiting, ...] = ()
-
-    @cached_property
-    def positions(self) -> Mapping[str, int]:
-        """Job id → its place in the line, from 1."""
-        return {job.id: number for number, job in enumerate(self.waiting, start=1)}
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +31,72 @@ class Decision:
     message: str
 
 
-def decide(line: Line, id_: str) -> Decision:
-    """The decision about one job that waits in the line.
+@dataclass(frozen=True)
+class Line:
+    """A queue as it stands: `active` of `places` are in use, `waiting` is in order.
 
-    First come, first served: one whose environment is still being saved keeps its place and lets
-    others pass.
+    `per_user` is how many places one user may have, 0 for all of them; `active_of` how many each has.
     """
-    position = line.positions[id_]
-    ahead = line.waiting[: position - 1]
-    job = line.waiting[position - 1]
+
+    name: str
+    places: int
+    active: int
+    waiting: tuple[Waiting, ...] = ()
+    per_user: int = 0
+    active_of: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Job id → its place in the line, from 1."""
+        return {job.id: number for number, job in enumerate(self.waiting, start=1)}
+
+    @cached_property
+    def decisions(self) -> Mapping[str, Decision]:
+        """Job id → the decision about it, in the order of the line.
+
+        First come, first served: one whose environment is still being saved keeps its place and lets
+        others pass, and so does one whose user has all the places that are to be had.
+        """
+        free = self.places - self.active
+        taken_of = dict(self.active_of)
+        decisions = {}
+        for position, job in enumerate(self.waiting, start=1):
+            capped = 0 < self.per_user <= taken_of.get(job.user, 0)
+            decision = _decision(self, job, position, capped=capped, free=free > 0)
+            decisions[job.id] = decision
+            # one that was not looked up yet may be ready the next moment: its place is kept
+            if decision.admit or (job.reason is None and not job.ready and not capped):
+                free -= 1
+                taken_of[job.user] = taken_of.get(job.user, 0) + 1
+        return decisions
+
+
+def decide(line: Line, id_: str) -> Decision:
+    """The decision about one job that waits in the line."""
+    return line.decisions[id_]
+
+
+def admitted(line: Line) -> list[str]:
+    """Ids of those who may begin now, in order."""
+    return [id_ for id_, decision in line.decisions.items() if decision.admit]
+
+
+def _decision(line: Line, job: Waiting, position: int, *, capped: bool, free: bool) -> Decision:
     if not job.ready:
-        return Decision(
-            admit=False,
-            position=position,
-            reason=job.reason or "preparing_environment",
-            message=job.message or "Your environment is being looked up.",
-        )
-    before = sum(other.ready or other.reason is None for other in ahead)
-    if before < line.places - line.active:
+        reason = job.reason or "preparing_environment"
+        message = job.message or "Your environment is being looked up."
+        return Decision(False, position, reason, message)
+    if capped:
+        return Decision(False, position, "user_full", _yours(line.per_user))
+    if free:
         return Decision(True, position, "its_turn", "It is about to begin.")
-    return Decision(False, position, "queue_full", _full(line, len(ahead)))
+    return Decision(False, position, "queue_full", _full(line, position - 1))
+
+
+def _yours(per_user: int) -> str:
+    if per_user == 1:
+        return "You may run one job at a time; it begins when the one before it is over."
+    return f"You may run {per_user} jobs at a time; it begins when one of them is over."
 
 
 def _full(line: Line, ahead: int) -> str:

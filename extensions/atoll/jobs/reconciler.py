@@ -20,6 +20,7 @@ _START_LOOK_S: Final = 0.05  # a process that comes up is looked at often, for a
 _END_LOOK_S: Final = 0.2
 _ENSURE_S: Final = 0.3  # an environment that is being saved
 _PRUNED_AT_ONCE: Final = 100
+_ADMITTED_AT_ONCE: Final = 100  # others write meanwhile
 _LIMIT_SLACK_S: Final = 10.0  # the process keeps its limit itself; this is for one that cannot
 
 
@@ -45,8 +46,12 @@ class JobReconciler:
             self._sweep()
             self._swept = True
         self._prune()
+        alive = self._ground.runner.alive()
         with self._ground.database.read() as session:
-            return store.unfinished(session)
+            unfinished = store.unfinished(session)
+        for id_ in {*alive}.difference(unfinished):
+            self._ground.runner.clear(id_)
+        return unfinished
 
     def _steps(self, key: str) -> float | None:
         again_s: float | None = _AT_ONCE_S
@@ -82,17 +87,25 @@ class JobReconciler:
         """In the line: find its environment, then see whether it is its turn."""
         if row.environment is None:
             return self._find_environment(row)
+        settings = self._ground.settings
+        with self._ground.database.read() as session:
+            if not store.has_room(session, row.queue, settings.places):
+                return None  # woken when the line moves
         with self._ground.database.write() as session:
             version = store.queue_version(session, row.queue)
-            line = store.line(session, row.queue, self._ground.settings.places)
+            line = store.line(session, row.queue, settings)
             if row.id not in line.positions:
                 return _AT_ONCE_S  # it is not queued any more
-            if not queue.decide(line, row.id).admit:
-                return None  # woken when the line moves
+            # whoever looks lets in all whose turn it is: a line of thousands is read a few times
+            admitted = queue.admitted(line)[:_ADMITTED_AT_ONCE]
+            if not admitted:
+                return None
             store.take_place(session, row.queue, version)
-            change_job(session, row, status=JobStatus.ADMITTED, reason=None, message=None)
+            for id_ in admitted:
+                other = session.get_one(JobRow, id_)
+                change_job(session, other, status=JobStatus.ADMITTED, reason=None, message=None)
             store.tell_line(session, row.queue)
-        return _AT_ONCE_S
+        return _AT_ONCE_S if row.id in admitted else None
 
     def _find_environment(self, row: JobRow) -> float | None:
         environments = self._ground.environments
@@ -119,7 +132,7 @@ class JobReconciler:
                 status=JobStatus.STARTING,
                 token_hash=hash_of(token),
                 reason="starting",
-                message="Its environment is being unpacked.",
+                message="It has a place and is about to start.",
             )
         return _AT_ONCE_S
 
@@ -133,12 +146,13 @@ class JobReconciler:
             if not self._ground.runner.end(row.id):
                 return _END_LOOK_S
             assert seen.outcome is not None  # noqa: S101  # what has ended has one
-            return self._finish(row, seen.outcome, seen)
+            ended_here = seen.outcome.status is JobStatus.STOPPED and self._overdue(row)
+            return self._finish(row, _beyond_limit(row) if ended_here else seen.outcome, seen)
         if self._overdue(row):
-            message = f"It went on beyond its time limit of {row.timeout_s} s and was ended."
-            outcome = Outcome(JobStatus.FAILED, "time_limit", message)
-            return self._finish(row, outcome, seen) if self._end(row) else _END_LOOK_S
+            return self._finish(row, _beyond_limit(row), seen) if self._end(row) else _END_LOOK_S
         self._note(row, seen)
+        if seen.again_s is not None:
+            return seen.again_s
         starting = seen.phase is Phase.STARTING
         return _START_LOOK_S if starting else self._ground.settings.look_every_s
 
@@ -153,6 +167,9 @@ class JobReconciler:
                 values["message"] = "Its kernel is coming up."
         if running and (row.cell, row.cells) != (seen.cell, seen.cells):
             values |= {"cell": seen.cell, "cells": seen.cells}
+        told = (seen.reason, seen.message)
+        if (seen.message is not None or running) and told != (row.reason, row.message):
+            values |= {"reason": seen.reason, "message": seen.message}
         if values:
             with self._ground.database.write() as session:
                 change_job(session, row, **values)
@@ -217,6 +234,7 @@ class JobReconciler:
             parameters=row.parameters,
             environment=row.environment,
             timeout_s=row.timeout_s,
+            resources=store.resources_of(row),
             variables={
                 "ATOLL_URL": self._ground.service_url,
                 "ATOLL_TOKEN": token_of(self._ground.token_secret(), row.id),
@@ -253,6 +271,11 @@ class JobReconciler:
                 if again is not None:
                     store.delete_job(session, again)
             self._ground.runner.remove(row.id)
+
+
+def _beyond_limit(row: JobRow) -> Outcome:
+    message = f"It went on beyond its time limit of {row.timeout_s} s and was ended."
+    return Outcome(JobStatus.FAILED, "time_limit", message)
 
 
 def _stopped_in(seen: Seen) -> str:

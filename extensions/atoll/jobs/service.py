@@ -5,9 +5,12 @@ The composition root builds it so (everything but `identify` blocks)::
     jobs = Jobs(database, home, settings.jobs, checkpoints.environments, hub_api, service_url=…)
     api.state.jobs = jobs
     api.include_router(atoll.jobs.routes.router)             # prefix /api/v1 is in the router
+    api.include_router(atoll.jobs.run_routes.router)         # likewise
     auth = HubAuth(hub_api_url, issued=jobs.identify)
     for reconciler in jobs.reconcilers():                    # name: "job"
         supervise(reconciler.name, lambda: run_reconciler(reconciler, queue, workers=4))
+    for name, loop in jobs.watch(queue.add).items():
+        supervise(name, loop)
 
 Events of the kind `job` are added to the reconciler's queue by subject.
 """
@@ -17,14 +20,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy.orm import Session
 
-from atoll.jobs import notebooks, store, views
+from atoll.jobs import notebooks, resources, store, views
 from atoll.jobs.ground import Environments, Ground, Users, holder
 from atoll.jobs.identities import Identities
 from atoll.jobs.models import (
@@ -38,7 +41,8 @@ from atoll.jobs.models import (
     Queue,
 )
 from atoll.jobs.reconciler import JobReconciler
-from atoll.jobs.runners import Runner
+from atoll.jobs.reports import Reports
+from atoll.jobs.runners import Loop, Runner
 from atoll.jobs.runners.local import LocalRunner
 from atoll.jobs.settings import DEFAULT_QUEUE, JobSettings
 from atoll.jobs.store import JobRow
@@ -83,6 +87,8 @@ class Jobs:
         self._settings = settings
         self._runner = runner
         self._identities = Identities(database, users)
+        local = isinstance(runner, LocalRunner)
+        self.reports = None if local else Reports(database, home, settings, clock)
 
     @property
     def most_body(self) -> int:
@@ -93,6 +99,14 @@ class Jobs:
         """The loop that carries everything out."""
         return [JobReconciler(self.ground)]
 
+    def watch(self, changed: Callable[[str], None]) -> Mapping[str, Loop]:
+        """Loops that run beside it, by name; they tell the ids of jobs that it should look at."""
+        return self._runner.watch(changed)
+
+    def close(self) -> None:
+        """Close the runner's connections."""
+        self._runner.close()
+
     def create(self, caller: Caller, request: JobRequest) -> Job:
         """Submit a notebook. Raises InvalidError, TooLargeError, ConflictError, which say why not."""
         settings = self._settings
@@ -101,6 +115,7 @@ class Jobs:
         notebooks.check_parameters(request.notebook, kernel, request.parameters)
         document = notebooks.packed(request.notebook, settings.most_notebook)
         self._check_queue(request.queue)
+        resources.check(request.resources, settings)
         timeout_s = request.timeout_s or settings.timeout_s
         if timeout_s > settings.timeout_most_s:
             raise InvalidError(
@@ -125,6 +140,7 @@ class Jobs:
             status=JobStatus.QUEUED,
             cells=notebooks.code_cells(request.notebook),
             timeout_s=timeout_s,
+            resources=request.resources.model_dump(exclude_none=True),
         )
         with self._database.write() as session:
             store.add_job(session, row, document)
@@ -152,7 +168,7 @@ class Jobs:
             rows = store.page(
                 session, user=owner, statuses=statuses, name=name, after=after, limit=limit
             )
-            items = views.job_views(session, rows[:limit], self._settings.places)
+            items = views.job_views(session, rows[:limit], self._settings)
         return Page(items=items, next=rows[limit - 1].id if len(rows) > limit else None)
 
     def show(self, caller: Caller, id_: str) -> Job:
@@ -221,6 +237,7 @@ class Jobs:
                 server=row.server,
                 queue=row.queue,
                 timeout_s=row.timeout_s,
+                resources=store.resources_of(row),
             ),
         )
 
@@ -249,7 +266,7 @@ class Jobs:
     def queues(self) -> list[Queue]:
         """The queues."""
         with self._database.read() as session:
-            line = store.line(session, DEFAULT_QUEUE, self._settings.places)
+            line = store.line(session, DEFAULT_QUEUE, self._settings)
         return [
             Queue(name=line.name, places=line.places, running=line.active, queued=len(line.waiting))
         ]
@@ -298,7 +315,7 @@ class Jobs:
             )
 
     def _view(self, session: Session, row: JobRow) -> Job:
-        return views.job_views(session, [row], self._settings.places)[0]
+        return views.job_views(session, [row], self._settings)[0]
 
 
 def _visible(session: Session, caller: Caller, id_: str) -> JobRow:

@@ -10,8 +10,10 @@ from pydantic import JsonValue
 from sqlalchemy import JSON, ForeignKey, LargeBinary, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from atoll.jobs.models import JobStatus
+from atoll.jobs import claims
+from atoll.jobs.models import JobStatus, Resources
 from atoll.jobs.queue import Line, Waiting
+from atoll.jobs.settings import JobSettings
 from atoll.kit.db import Base, Moment, Row, guarded_update
 from atoll.kit.errors import ConflictError
 from atoll.kit.events import record
@@ -49,6 +51,7 @@ class JobRow(Row):
     cells: Mapped[int] = mapped_column(default=0)
     failure: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     timeout_s: Mapped[int]
+    resources: Mapped[dict[str, JsonValue]] = mapped_column(JSON, default=dict)
     token_hash: Mapped[str | None] = mapped_column(index=True)  # while it may use its token
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -100,6 +103,7 @@ def delete_job(session: Session, row: JobRow) -> None:
     """Delete a job and what belongs to it, with the event."""
     session.execute(delete(NotebookRow).where(NotebookRow.job_id == row.id))
     session.execute(delete(ReadRow).where(ReadRow.job_id == row.id))
+    claims.forget(session, row.id)
     session.delete(row)
     record(session, "job", row.id, "removed", audience(row.user))
 
@@ -112,6 +116,11 @@ def audience(user: str) -> list[str]:
 def notebook_of(session: Session, id_: str) -> bytes:
     """The notebook as submitted."""
     return session.get_one(NotebookRow, id_).document
+
+
+def resources_of(row: JobRow) -> Resources:
+    """What the job asks for."""
+    return Resources.model_validate(row.resources)
 
 
 def page(
@@ -192,21 +201,44 @@ def take_place(session: Session, name: str, version: int) -> None:
         raise OvertakenError("Another job was admitted meanwhile.")
 
 
-def line(session: Session, name: str, places: int) -> Line:
+def has_room(session: Session, name: str, places: int) -> bool:
+    """Whether any place of the queue is free: asked before the line is read, which may be long."""
+    return _active(session, name) < places
+
+
+def line(session: Session, name: str, settings: JobSettings) -> Line:
     """The queue as it stands."""
-    active = session.scalar(
-        select(func.count()).where(JobRow.queue == name, JobRow.status.in_(ACTIVE))
-    )
     query = (
-        select(JobRow.id, JobRow.environment, JobRow.reason, JobRow.message)
+        select(JobRow.id, JobRow.environment, JobRow.reason, JobRow.message, JobRow.user)
         .where(JobRow.queue == name, JobRow.status == JobStatus.QUEUED)
         .order_by(JobRow.id)
     )
     waiting = tuple(
-        Waiting(id=id_, ready=environment is not None, reason=reason, message=message)
-        for id_, environment, reason, message in session.execute(query)
+        Waiting(id_, environment is not None, reason, message, user)
+        for id_, environment, reason, message, user in session.execute(query)
     )
-    return Line(name=name, places=places, active=active or 0, waiting=waiting)
+    return Line(
+        name=name,
+        places=settings.places,
+        active=_active(session, name),
+        waiting=waiting,
+        per_user=settings.places_per_user,
+        active_of=_active_of(session, name) if settings.places_per_user else {},
+    )
+
+
+def _active(session: Session, name: str) -> int:
+    query = select(func.count()).where(JobRow.queue == name, JobRow.status.in_(ACTIVE))
+    return session.scalar(query) or 0
+
+
+def _active_of(session: Session, name: str) -> dict[str, int]:
+    query = (
+        select(JobRow.user, func.count())
+        .where(JobRow.queue == name, JobRow.status.in_(ACTIVE))
+        .group_by(JobRow.user)
+    )
+    return {user: int(count) for user, count in session.execute(query)}
 
 
 def tell_line(session: Session, name: str) -> None:

@@ -34,11 +34,15 @@ def request(
     queue: str = "default",
     timeout_s: float | None = None,
     name: str | None = None,
+    cpu: float | None = None,
+    memory: str | None = None,
+    gpu: int | None = None,
 ) -> JobRequest:
     """What is sent to submit a job; raises InvalidError where it cannot be.
 
     What is None stays unset, for the platform knows it better: the calling server, the time limit.
     """
+    resources = {"cpu": cpu, "memory": memory, "gpu": gpu}
     title, document = (
         ("notebook.ipynb", dict(notebook))
         if isinstance(notebook, Mapping)
@@ -53,6 +57,8 @@ def request(
         "queue": queue,
         "server": server,
         "timeout_s": None if timeout_s is None else max(1, round(timeout_s)),
+        "resources": {name: value for name, value in resources.items() if value is not None}
+        or None,
     }
     try:
         return JobRequest.model_validate(
@@ -64,6 +70,10 @@ def request(
             raise InvalidError(
                 f"{environment[:80]!r} is no environment.",
                 hint="Say server, last, base or a checkpoint's digest (sha256:…).",
+            ) from error
+        if first["loc"] == ("resources", "memory"):
+            raise InvalidError(
+                f"{str(memory)[:80]!r} is no amount of memory.", hint="Write 512M or 4G."
             ) from error
         raise InvalidError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
 

@@ -8,14 +8,15 @@ from sqlalchemy.orm import Session
 
 from atoll.jobs import queue, store
 from atoll.jobs.models import Failure, Job, JobId, JobStatus, JobTarget, Step
+from atoll.jobs.settings import JobSettings
 from atoll.jobs.store import JobRow
 
 
-def job_views(session: Session, rows: Sequence[JobRow], places: int) -> list[Job]:
+def job_views(session: Session, rows: Sequence[JobRow], settings: JobSettings) -> list[Job]:
     """Jobs; where one waits, the position and the reason are those of this moment."""
     reads = store.reads_of(session, [row.id for row in rows])
     waiting = {row.queue for row in rows if row.status == JobStatus.QUEUED}
-    lines = {name: store.line(session, name, places) for name in waiting}
+    lines = {name: store.line(session, name, settings) for name in waiting}
     return [_view(row, reads.get(row.id, []), lines.get(row.queue)) for row in rows]
 
 
@@ -44,6 +45,7 @@ def _view(row: JobRow, datasets: list[str], line: queue.Line | None) -> Job:
         step=Step(cell=row.cell, cells=row.cells),
         failure=Failure.model_validate(row.failure) if row.failure is not None else None,
         timeout_s=row.timeout_s,
+        resources=store.resources_of(row),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -21,7 +21,8 @@ from atoll.checkpoints import routes as checkpoint_routes
 from atoll.checkpoints import service as checkpoint_service
 from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.settings import CheckpointSettings
-from atoll.jobs import routes, service
+from atoll.jobs import routes, run_routes, service
+from atoll.jobs.runners.choice import runner_of
 from atoll.jobs.service import Jobs
 from atoll.jobs.settings import JobSettings
 from atoll.kit import db, web
@@ -30,7 +31,8 @@ from atoll.kit.errors import UnavailableError
 from atoll.kit.events import EventStream
 from atoll.kit.home import Home
 from atoll.kit.hub import HubAuth
-from atoll.kit.loops import KeyedQueue, run_reconciler
+from atoll.kit.kube.settings import KubernetesSection
+from atoll.kit.loops import KeyedQueue, run_reconciler, supervise
 from fastapi import FastAPI
 
 from tests.databases import url_of as database_url_of
@@ -87,14 +89,20 @@ class HubStub:
 
 
 def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
-    """The app with its reconcilers, woken by events, as the service has it."""
+    """The app with its reconcilers, woken by events, as the service has it.
+
+    Where jobs are pods, the home has the kubeconfig of their cluster.
+    """
     home.create()
     database = Database(database_url_of(home))
     database.upgrade(MIGRATIONS)
     quick = CheckpointSettings(watch_every_s=0.1, scan_every_s=0.2, end_grace_s=1)
     hub = HubStub()
     checkpoints = Checkpoints(database, home, quick, hub)
-    jobs = Jobs(database, home, settings, checkpoints.environments, hub, service_url=url)
+    environments = checkpoints.environments
+    cluster = KubernetesSection(kubeconfig=str(home.path / "kubeconfig"), service_url=url)
+    runner = runner_of(settings, cluster, database=database, home=home, environments=environments)
+    jobs = Jobs(database, home, settings, environments, hub, service_url=url, runner=runner)
     events = EventStream(database)
     auth = HubAuth(
         "http://hub/hub/api/",
@@ -113,15 +121,19 @@ def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
                     tasks.create_task(run_reconciler(reconciler, queue, workers=4, resync_s=5.0))
                 )
             events.listen(lambda event, _: queues[event.kind].add(event.subject))
+            for name, loop in jobs.watch(queues["job"].add).items():
+                running.append(tasks.create_task(supervise(name, loop)))
             yield
             for task in running:
                 task.cancel()
         await auth.close()
+        jobs.close()
         database.close()
 
     app = web.create_app("Atoll", "0", "under test")
     app.router.lifespan_context = lifespan
     app.include_router(routes.router)
+    app.include_router(run_routes.router)
     app.include_router(checkpoint_routes.router)
     app.state.auth, app.state.checkpoints, app.state.jobs = auth, checkpoints, jobs
     app.state.database = database
@@ -133,31 +145,34 @@ def server_for(app: FastAPI) -> uvicorn.Server:
     return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
 
 
-def listening() -> socket.socket:
-    """A socket on a free port of 127.0.0.1.
+def listening(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
+    """A socket on a free port, or on this one.
 
     It says that it is TCP: asyncio sends small answers at once on such sockets alone, and late by
     40 ms on others.
     """
     ear = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    ear.bind(("127.0.0.1", 0))
+    ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ear.bind((host, port))
     ear.listen()
     return ear
 
 
 def url_of(ear: socket.socket) -> str:
     """The service's URL at a socket."""
-    return f"http://127.0.0.1:{ear.getsockname()[1]}/"
+    host, port = ear.getsockname()
+    return f"http://{host}:{port}/"
 
 
 def die_at(place: str) -> None:
     """Have this process killed before or after a function of the product.
 
-    `place` is `module:Class.method:before` or `…:after`.
+    `place` is `module:Class.method:before` or `…:after`, or names a function of the module.
     """
     module, name, when = place.split(":")
-    owner_name, _, last = name.partition(".")
-    owner = getattr(importlib.import_module(module), owner_name)
+    owner_name, _, last = name.rpartition(".")
+    owner = importlib.import_module(module)
+    owner = getattr(owner, owner_name) if owner_name else owner
     real = getattr(owner, last)
 
     @functools.wraps(real)
@@ -170,15 +185,17 @@ def die_at(place: str) -> None:
 
 
 def main(home: str, settings: str, deadly: str = "") -> None:
-    """Serve until killed; the port is in the home's `run/port`."""
+    """Serve until killed; the port is in the home's `run/port`, and the same after a restart."""
     if deadly:
         die_at(deadly)
     place = Home(Path(home))
-    with listening() as ear:
+    known = place.run / "known-port"
+    with listening(int(known.read_text()) if known.exists() else 0) as ear:
         app = build(place, JobSettings.model_validate(json.loads(settings)), url_of(ear))
-        draft = place.run / "port.draft"
-        draft.write_text(str(ear.getsockname()[1]))
-        draft.replace(place.run / "port")
+        for name in ("known-port", "port"):
+            draft = place.run / f"{name}.draft"
+            draft.write_text(str(ear.getsockname()[1]))
+            draft.replace(place.run / name)
         server_for(app).run(sockets=[ear])
 
 

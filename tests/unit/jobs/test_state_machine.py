@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from atoll.jobs.models import Job, JobRequest, JobStatus
 from atoll.jobs.reconciler import JobReconciler
-from atoll.jobs.runners import Outcome, Phase, Seen, Work
+from atoll.jobs.runners import Loop, Outcome, Phase, Seen, Work
 from atoll.jobs.service import MIGRATIONS, Jobs
 from atoll.jobs.settings import JobSettings
 from atoll.jobs.store import JobRow
@@ -58,6 +59,9 @@ class Environments:
     def release(self, _: Session, holder: str) -> None:
         self.held.discard(holder)
 
+    def reference(self, _: str) -> str | None:
+        return None
+
     def materialise(self, _: str, __: Path) -> dict[str, str]:
         return {}
 
@@ -92,6 +96,14 @@ class Machines:
 
     def kept(self) -> list[str]:
         return list(self.seen)
+
+    def alive(self) -> list[str]:
+        return []
+
+    def watch(self, _: Callable[[str], None]) -> Mapping[str, Loop]:
+        return {}
+
+    def close(self) -> None: ...
 
     def log(self, _: str, __: int, ___: int) -> tuple[bytes, int]:
         return b"", 0

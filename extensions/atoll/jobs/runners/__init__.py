@@ -1,16 +1,19 @@
-"""Runners: what carries jobs out. One protocol; `local` runs them as processes of this machine."""
+"""Runners: what carries jobs out. One protocol; `local` runs them as processes, `kubernetes` as pods."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
-from atoll.jobs.models import Failure, JobStatus
+from atoll.jobs.models import Failure, JobStatus, Resources
+
+Loop = Callable[[], Awaitable[None]]
+"""What is run for ever beside the reconcilers, and started again where it fails."""
 
 
 class Phase(StrEnum):
@@ -37,6 +40,7 @@ class Work:
     environment: str  # digest
     timeout_s: int
     variables: Mapping[str, str]  # environment variables, the job's token among them
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,44 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a runner sees of a job: `cell` of `cells`, and the outcome once it ended."""
+    """What a runner sees of a job: `cell` of `cells`, and the outcome once it ended.
+
+    While it waits to run, `reason` and `message` may say for what. `again_s` is how soon it is worth
+    looking again, where the runner tells of changes by itself.
+    """
 
     phase: Phase
     cell: int = 0
     cells: int = 0
     started_at: datetime | None = None
     outcome: Outcome | None = None
+    reason: str | None = None
+    message: str | None = None
+    again_s: float | None = None
+
+
+class Said(BaseModel):
+    """A process's last word about its job."""
+
+    status: JobStatus
+    reason: str | None = None
+    message: str | None = None
+    failure: Failure | None = None
+    step: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Said | None:
+        """What was said, None where it is no last word."""
+        try:
+            found = cls.model_validate(said)
+        except ValidationError:
+            return None
+        return found if found.status.final else None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the job ended, as the process has it."""
+        return Outcome(self.status, self.reason, self.message, self.failure)
 
 
 class Runner(Protocol):
@@ -87,10 +122,22 @@ class Runner(Protocol):
         """Ids of jobs of which anything is kept."""
         ...
 
+    def alive(self) -> list[str]:
+        """Ids of jobs of which something is there that only a running job needs; cheap."""
+        ...
+
+    def watch(self, changed: Callable[[str], None]) -> Mapping[str, Loop]:
+        """Loops to be run beside the reconciler, by name; they tell the ids of jobs that changed."""
+        ...
+
     def log(self, id_: str, offset: int, most: int) -> tuple[bytes, int]:
         """Up to `most` bytes of the log from `offset`, and its size."""
         ...
 
     def output(self, id_: str) -> bytes | None:
         """The output notebook as it is now, None where there is none yet."""
+        ...
+
+    def close(self) -> None:
+        """Close its connections; jobs go on."""
         ...

@@ -15,22 +15,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
-
-from atoll.jobs.directory import Claim, JobDirectory, Order
+from atoll.jobs import endings
+from atoll.jobs.directory import Claim, JobDirectory, Order, start_folder
+from atoll.jobs.files import JobFiles
 from atoll.jobs.models import Failure, JobStatus
-from atoll.jobs.runners import Outcome, Phase, Seen, Work
+from atoll.jobs.runners import Loop, Outcome, Phase, Said, Seen, Work
 from atoll.jobs.settings import JobSettings
-from atoll.kit.errors import AtollError, FullError, TooLargeError, UnavailableError
-from atoll.kit.files import read_bounded
+from atoll.kit.errors import AtollError, FullError, UnavailableError
 from atoll.kit.home import Home
 from atoll.kit.homes import make_home
-from atoll.kit.names import directory_name, is_id
+from atoll.kit.names import directory_name
 from atoll.kit.processes import end_marked, has_mark
 from atoll.kit.variables import passed_on
 from atoll.oci.tree import remove_tree
@@ -52,16 +51,6 @@ _NEVER_STARTED: Final = Outcome(
 )
 
 
-class _Result(BaseModel):
-    """What a job's process says at its end."""
-
-    status: JobStatus
-    reason: str | None = None
-    message: str | None = None
-    failure: Failure | None = None
-    step: tuple[int, int] = (0, 0)
-
-
 class LocalRunner:
     """Runs jobs as processes of this machine."""
 
@@ -69,6 +58,7 @@ class LocalRunner:
         self._home = home
         self._materialise = materialise
         self._settings = settings
+        self._files = JobFiles(home, settings)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._tries: dict[str, int] = {}
         self._asked: dict[str, float] = {}
@@ -137,32 +127,34 @@ class LocalRunner:
 
     def remove(self, id_: str) -> None:
         """Remove the job's directory."""
-        place = self._place(id_)
-        if place.path.is_dir():
-            remove_tree(place.path)
+        self._files.remove(id_)
 
     def kept(self) -> list[str]:
         """Ids of jobs that have a directory."""
-        return [path.name for path in self._home.jobs.iterdir() if is_id(path.name)]
+        return self._files.kept()
+
+    def alive(self) -> list[str]:
+        """None: what a killed service left is found by `kept`, once."""
+        return []
+
+    def watch(self, changed: Callable[[str], None]) -> Mapping[str, Loop]:
+        """None: processes are looked at often enough."""
+        del changed
+        return {}
 
     def log(self, id_: str, offset: int, most: int) -> tuple[bytes, int]:
         """A piece of the log."""
-        return read_bounded(self._place(id_).log, offset, most) or (b"", 0)
+        return self._files.log(id_, offset, most)
 
     def output(self, id_: str) -> bytes | None:
         """The output notebook; raises TooLargeError where the job made it what no job keeps."""
-        most = 2 * (self._settings.most_notebook + self._settings.most_output)
-        content, size = read_bounded(self._place(id_).output, 0, most) or (None, 0)
-        if size > most:
-            raise TooLargeError(
-                f"The output notebook has {size / 1e6:.1f} MB; {most / 1e6:.1f} MB are given out.",
-                hint="Have the notebook save what is large as a file of its own.",
-            )
-        return content
+        return self._files.output(id_)
+
+    def close(self) -> None:
+        """It has none."""
 
     def _place(self, id_: str) -> JobDirectory:
-        assert is_id(id_), id_  # noqa: S101  # ids come from the database alone
-        return JobDirectory(self._home.jobs / id_)
+        return self._files.place(id_)
 
     def _order(self, work: Work, user_home: Path) -> Order:
         return Order(
@@ -173,7 +165,7 @@ class LocalRunner:
             timeout_s=work.timeout_s,
             grace_s=self._settings.grace_s,
             start_within_s=self._settings.start_within_s,
-            cwd=str(_start_folder(work.folder, user_home)),
+            cwd=str(start_folder(work.folder, user_home)),
             most_log=self._settings.most_log,
             most_output=self._settings.most_output,
         )
@@ -221,34 +213,10 @@ def _not_now(error: OSError) -> AtollError:
     )
 
 
-def _start_folder(wanted: str, user_home: Path) -> Path:
-    """The notebook's folder in the user's home, so that relative paths lead where they do in the
-    lab; the home itself where there is no such folder."""
-    try:
-        folder = (user_home / wanted).resolve()
-        inside = folder.is_relative_to(user_home.resolve()) and folder.is_dir()
-    except (OSError, ValueError, RuntimeError):  # a name that no folder can have
-        return user_home
-    return folder if inside else user_home
-
-
 def _outcome(said: dict[str, object], progress: tuple[int, int]) -> tuple[Outcome, tuple[int, int]]:
-    try:
-        result = _Result.model_validate(said)
-    except ValidationError:
-        result = None
-    if result is None or not result.status.final:
-        return _lost(progress[0]), progress
-    outcome = Outcome(result.status, result.reason, result.message, result.failure)
-    return outcome, result.step
+    result = Said.read(said)
+    return (result.outcome, result.step) if result is not None else (_lost(progress[0]), progress)
 
 
 def _lost(cell: int) -> Outcome:
-    where = f" in cell {cell}" if cell else ""
-    return Outcome(
-        JobStatus.FAILED,
-        "lost",
-        f"The job's process vanished{where} without a word: it was killed, or the machine went"
-        " down. It is not run again by itself; what it printed and computed until then is kept.",
-        Failure(cell=cell or None),
-    )
+    return Outcome(JobStatus.FAILED, "lost", endings.vanished(cell), Failure(cell=cell or None))
