@@ -9,6 +9,6 @@ export default defineConfig({
     server: {
       deps: { inline: [/@jupyter\/web-components/, /@jupyter\/react-components/, /@jupyterlab\//] }
     },
-    testTimeout: 10_000
+    testTimeout: 30_000 // of a machine that is busy; what is waited for has limits of its own
   }
 });

@@ -138,7 +138,7 @@ export function page(items: unknown[], next: string | null = null): object {
 
 /** Wait until it is so; the condition is looked at as often as the machine likes. */
 export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 15_000; // a condition that comes true does so at once, if there is a CPU
   while (!condition()) {
     if (Date.now() > end) {
       throw new Error(`${what} never came true`);

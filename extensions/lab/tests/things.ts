@@ -135,6 +135,8 @@ export function server(given: Partial<Server> = {}): Server {
     base_name: 'base',
     saved_at: null,
     unsaved: null,
+    failed_start: false,
+    ended_why: null,
     ...given
   };
 }

@@ -56,7 +56,7 @@ export function status(
   }
   if (saved === null) {
     const long = 'Nothing was installed or changed over the base, so there is nothing to save.';
-    return { mark: '●', mood: 'none', text: 'nothing to save', long };
+    return { mark: '○', mood: 'none', text: 'nothing to save', long };
   }
   return {
     mark: '●',

@@ -34,7 +34,7 @@ export interface EnvironmentProps {
 
 export function EnvironmentPanel(props: EnvironmentProps): ReactElement {
   const { model, events } = props;
-  useChanges(model.changed);
+  useChanges(model.changed, events.stateChanged);
   const action = useAction();
   return (
     <>

@@ -64,7 +64,7 @@ export const checkpointsPlugin: JupyterFrontEndPlugin<void> = {
           }
         })
     });
-    app.shell.add(panel, 'left', { rank: 300, type: 'Atoll' });
+    app.shell.add(panel, 'left', { rank: 310, type: 'Atoll' });
     restorer?.add(panel, PANEL);
 
     const show = (): void => (shell ?? app.shell).activateById(PANEL);

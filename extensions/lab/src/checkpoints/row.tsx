@@ -84,12 +84,14 @@ export function BaseRow(props: EnvironmentProps & { base: string; action: Action
           type="button"
           className="atoll-Row-main atoll-mod-flush"
           aria-expanded={open}
+          title={base}
           onClick={() => setOpen(!open)}
         >
           <span className="atoll-Row-mark" aria-hidden="true">
             ○
           </span>
-          <span className="atoll-Row-name atoll-quiet">base {base}</span>
+          <span className="atoll-Row-time">base</span>{' '}
+          <span className="atoll-Row-name atoll-quiet">{base}</span>
         </button>
       </div>
       {open && (
@@ -166,7 +168,7 @@ function showMenu(anchor: HTMLElement, props: RowProps, setOpen: (open: boolean)
   const ready = checkpoint.status === 'ready';
   openMenu(anchor, [
     {
-      label: 'Go back to it…',
+      label: mayGoBack(props) || !ready ? 'Go back to it…' : 'Go back to it: it is what you have',
       disabled: !mayGoBack(props),
       run: () => action.run(() => goBack(checkpoint))
     },
@@ -191,7 +193,7 @@ function showMenu(anchor: HTMLElement, props: RowProps, setOpen: (open: boolean)
         })
     },
     {
-      label: 'Delete…',
+      label: checkpoint.current ? 'Delete: this server continues from it' : 'Delete…',
       disabled: checkpoint.current,
       separated: true,
       run: () => action.run(() => remove(model, checkpoint))

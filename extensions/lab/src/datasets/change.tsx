@@ -3,12 +3,20 @@
 import { useState, type FormEvent, type ReactElement } from 'react';
 
 import type { Dataset } from '../api';
+import { showForm } from '../views/dialog';
 import { FormButtons } from '../views/form';
 import { useAction } from '../views/hooks';
 import { ProblemView } from '../views/parts';
 import { SourceFields } from './fields';
 import type { DatasetsModel } from './model';
 import { change, mistake, sourceText } from './source';
+
+/** Show the form. */
+export function changeSource(model: DatasetsModel, dataset: Dataset): void {
+  void showForm(`Change ${dataset.name}`, close => (
+    <ChangeForm model={model} dataset={dataset} close={close} />
+  ));
+}
 
 export function ChangeForm(props: {
   model: DatasetsModel;

@@ -6,8 +6,9 @@ import { useEffect, useState, type ReactElement } from 'react';
 
 import { asProblem, type Column, type Dataset, type Preview, type Problem } from '../api';
 import { count, size } from '../views/format';
-import { useChanges, useNow } from '../views/hooks';
+import { useAction, useChanges, useNow } from '../views/hooks';
 import { Ago, CopyButton, Empty, ProblemView, Tabs, TextButton, type Tab } from '../views/parts';
+import { changeSource } from './change';
 import { format, missing, principal, range, shape, status } from './describe';
 import type { DatasetsModel } from './model';
 
@@ -27,8 +28,6 @@ export function DatasetDetails(props: {
   notebooks: Notebooks;
 }): ReactElement {
   const { model, dataset, notebooks } = props;
-  const now = useNow(30_000);
-  const { mark, mood, long } = status(dataset, now);
   const tabs: Tab[] = [
     { id: 'schema', label: 'Schema', render: () => <Schema columns={dataset.columns} /> },
     {
@@ -48,11 +47,7 @@ export function DatasetDetails(props: {
           .filter(part => part !== '')
           .join(' · ')}
       </p>
-      {dataset.status !== 'ready' && (
-        <p className={`atoll-Status atoll-mod-${mood}`} role="status">
-          <span aria-hidden="true">{mark}</span> {long}
-        </p>
-      )}
+      {dataset.status !== 'ready' && <NotReady model={model} dataset={dataset} />}
       {dataset.columns.length > 0 && (
         <>
           <Load cell={model.loadCell(dataset)} notebooks={notebooks} />
@@ -61,6 +56,44 @@ export function DatasetDetails(props: {
       )}
       {dataset.columns.length === 0 && <About dataset={dataset} />}
     </div>
+  );
+}
+
+/** Why the dataset is not as it should be, and what its owner can do about it on the spot. */
+function NotReady(props: { model: DatasetsModel; dataset: Dataset }): ReactElement {
+  const { model, dataset } = props;
+  const { busy, problem, run } = useAction();
+  const { mark, mood, long } = status(dataset, useNow(30_000));
+  const sign = (
+    <span className={`atoll-mod-${mood}`} aria-hidden="true">
+      {mark}
+    </span>
+  );
+  if (dataset.status === 'probing') {
+    return (
+      <p role="status">
+        {sign} {long}
+      </p>
+    );
+  }
+  return (
+    <>
+      <div className={`atoll-Problem atoll-mod-${dataset.status}`} role="alert">
+        {sign}
+        <div>
+          <div>{long}</div>
+          {model.group(dataset) === 'Mine' && (
+            <div className="atoll-Buttons">
+              <TextButton onClick={() => changeSource(model, dataset)}>Change…</TextButton>
+              <TextButton disabled={busy} onClick={() => run(() => model.probe(dataset))}>
+                Look again
+              </TextButton>
+            </div>
+          )}
+        </div>
+      </div>
+      {problem !== null && <ProblemView problem={problem} />}
+    </>
   );
 }
 

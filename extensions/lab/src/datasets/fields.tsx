@@ -36,7 +36,7 @@ export function SourceFields(props: {
           value={source.format}
           onChange={event => change({ format: event.target.value })}
         >
-          <option value="">Found out</option>
+          <option value="">Detected by the platform</option>
           <option value="csv">CSV</option>
           <option value="parquet">Parquet</option>
           <option value="sqlite">SQLite</option>

@@ -24,7 +24,7 @@ import {
 } from '../views/parts';
 import { moveBetweenRows } from '../views/rows';
 import { AddForm, GrantForm } from './add';
-import { ChangeForm } from './change';
+import { changeSource } from './change';
 import { format, shape, status } from './describe';
 import { DatasetDetails, type Notebooks } from './details';
 import type { DatasetsModel } from './model';
@@ -39,7 +39,7 @@ export interface DatasetsPanelProps {
 
 export function DatasetsPanel(props: DatasetsPanelProps): ReactElement {
   const { model, events } = props;
-  useChanges(model.changed);
+  useChanges(model.changed, events.stateChanged);
   const [filter, setFilter] = useState('');
   const action = useAction();
   const { selected } = model;
@@ -70,7 +70,10 @@ export function DatasetsPanel(props: DatasetsPanelProps): ReactElement {
       {action.problem !== null && (
         <ProblemView problem={action.problem} onDismiss={action.dismiss} />
       )}
-      <div className="atoll-Panel-list" data-testid="atoll-datasets">
+      <div
+        className={`atoll-Panel-list${selected === null ? '' : ' atoll-mod-short'}`}
+        data-testid="atoll-datasets"
+      >
         <List {...props} filter={filter} action={action} />
       </div>
       {selected !== null && (
@@ -186,24 +189,23 @@ async function showMenu(
 ): Promise<void> {
   const { model, dataset, action } = props;
   const mine = await model.mayEdit(dataset).catch(() => model.group(dataset) === 'Mine');
+  const wide = { label: 'Open wide', run: () => props.open(dataset) };
+  if (!mine) {
+    const who = dataset.owner === '' ? 'an administrator' : dataset.owner;
+    const why = { label: `Only ${who} can change it`, disabled: true, run: () => undefined };
+    openMenu(anchor, [wide, { ...why, separated: true }]);
+    return;
+  }
   openMenu(anchor, [
-    { label: 'Open wide', run: () => props.open(dataset) },
+    wide,
     {
       label: 'Look again',
-      disabled: !mine || dataset.status === 'probing',
+      disabled: dataset.status === 'probing',
       run: () => action.run(() => model.probe(dataset))
     },
-    {
-      label: 'Change…',
-      disabled: !mine,
-      run: () =>
-        void showForm(`Change ${dataset.name}`, close => (
-          <ChangeForm model={model} dataset={dataset} close={close} />
-        ))
-    },
+    { label: 'Change…', run: () => changeSource(model, dataset) },
     {
       label: 'Who may use it…',
-      disabled: !mine,
       run: () =>
         void showForm(`Who may use ${dataset.name}`, close => (
           <GrantForm model={model} dataset={dataset} close={close} />
@@ -211,7 +213,6 @@ async function showMenu(
     },
     {
       label: 'Remove…',
-      disabled: !mine,
       separated: true,
       run: () => action.run(() => remove(model, dataset))
     }

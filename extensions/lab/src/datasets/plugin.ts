@@ -57,7 +57,7 @@ export const datasetsPlugin: JupyterFrontEndPlugin<void> = {
       view: () => createElement(DatasetsPanel, { model, events, notebooks, open }),
       onShow: () => model.start()
     });
-    app.shell.add(panel, 'left', { rank: 310, type: 'Atoll' });
+    app.shell.add(panel, 'left', { rank: 300, type: 'Atoll' });
     restorer?.add(panel, PANEL);
 
     app.commands.addCommand(CommandIDs.show, {

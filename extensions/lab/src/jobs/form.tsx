@@ -224,7 +224,7 @@ function SameInCode(props: { source: Source; asked: Asked }): ReactElement {
           Copy as SDK
         </CopyButton>
         <TextButton quiet onClick={() => setOpen(!open)}>
-          {open ? 'Hide' : 'Show'}
+          {open ? 'Hide the code' : 'Show the code'}
         </TextButton>
       </div>
       {open && (

@@ -18,11 +18,24 @@ export function LogView(props: { log: JobLog; name: string }): ReactElement {
   const following = useRef(true);
   const { text } = log;
   const lines = useMemo(() => plain(text), [text]);
-  useLayoutEffect(() => {
+  const toEnd = (): void => {
     if (following.current && box.current !== null) {
       box.current.scrollTop = box.current.scrollHeight;
     }
-  }, [lines]);
+  };
+  useLayoutEffect(toEnd, [lines]);
+  const some = lines !== '';
+  useEffect(() => {
+    // What stands above it changes when the job ends, and with it the room that is left.
+    if (box.current === null) {
+      return;
+    }
+    const resized = new ResizeObserver(toEnd);
+    resized.observe(box.current);
+    return () => {
+      resized.disconnect();
+    };
+  }, [some]);
   const empty = log.complete ? 'It wrote nothing.' : 'Nothing yet: what it writes appears here.';
   return (
     <>

@@ -32,7 +32,7 @@ export interface JobsPanelProps {
 
 export function JobsPanel(props: JobsPanelProps): ReactElement {
   const { model, events, actions, notebook } = props;
-  useChanges(model.changed, notebook.changed);
+  useChanges(model.changed, notebook.changed, events.stateChanged);
   const [filter, setFilter] = useState('');
   const action = useAction();
   const { selected } = model;

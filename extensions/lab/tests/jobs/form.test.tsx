@@ -164,7 +164,7 @@ test('what is not saved yet is counted before it is', async () => {
 test('the same in code follows what is typed', async () => {
   await shown();
   type(/^year/, '2012');
-  press('Show');
+  press('Show the code');
   expect(screen.getByLabelText('As CLI').textContent).toBe(
     'atoll jobs submit work/report.ipynb -p year=2012'
   );

@@ -24,6 +24,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   cleanup();
   model.dispose();
   events.dispose();
@@ -55,12 +56,10 @@ async function shown(notebook: string | null = 'report.ipynb', of = model): Prom
 }
 
 test('a running job says its cell and how far it is, in words and as a bar', async () => {
+  // The clock stands still: on a busy machine seconds go by until the row is there.
+  vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-24T17:02:14Z') });
   await showing(
-    job({
-      status: 'running',
-      step: { cell: 12, cells: 22 },
-      started_at: new Date(Date.now() - 134_500).toISOString()
-    })
+    job({ status: 'running', step: { cell: 12, cells: 22 }, started_at: '2026-11-24T17:00:00Z' })
   );
   const list = await screen.findByRole('list', { name: 'Running jobs' });
   expect(list.textContent).toContain('cell 12 of 22');
@@ -162,4 +161,17 @@ test('a server that is not Atoll’s says so', async () => {
   const outside = new JobsModel(platform.api, events, { ...INFO, present: false });
   await shown(null, outside);
   expect(screen.getByText('This server is not Atoll’s')).toBeTruthy();
+});
+
+test('that the server is stopped is said once, whichever is heard first', async () => {
+  await showing(job({}));
+  platform.routes['GET jobs'] = () => ({ status: 503, body: {} });
+  platform.routes['GET info'] = () => ({ status: 424, body: {} });
+  await model.refresh();
+  expect(await screen.findByTestId('atoll-problem')).toBeTruthy();
+  events.connect();
+  await waitFor(() => expect(platform.connections).toBe(1));
+  platform.drop();
+  expect(await screen.findByTestId('atoll-stopped')).toBeTruthy();
+  await waitFor(() => expect(screen.queryByTestId('atoll-problem')).toBeNull());
 });
