@@ -129,7 +129,7 @@ def test_a_database_elsewhere_is_named_by_a_value_or_a_secret() -> None:
     off = {"enabled": False}
     by_value = render({"postgres": off, "database": {"url": "postgresql+psycopg://u:p@db/a"}})
     assert env_of(by_value, "service")["ATOLL_SERVICE__DATABASE"] == {
-        "secretKeyRef": {"name": "atoll-secrets", "key": "database-url"}
+        "secretKeyRef": {"name": "atoll", "key": "database-url"}
     }
     secret = {"name": "db", "key": "uri"}
     by_secret = render({"postgres": off, "database": {"existingSecret": secret}})

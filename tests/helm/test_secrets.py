@@ -23,7 +23,7 @@ def data(objects: list[Object], name: str) -> dict[str, str]:
 
 
 def test_tokens_are_as_the_hub_takes_them() -> None:
-    secrets = data(render(), "atoll-secrets")
+    secrets = data(render(), "atoll")
     for name in (
         "service-token", "hub-token", "culler-token", "cookie-secret", "proxy-token", "job-tokens",
         "hold-tokens",
@@ -35,7 +35,7 @@ def test_tokens_are_as_the_hub_takes_them() -> None:
 
 def test_the_platform_issues_registry_tokens_with_them(tmp_path: Path) -> None:
     """And writes nothing beside them: in the pod they are read-only."""
-    secrets = data(render(), "atoll-secrets")
+    secrets = data(render(), "atoll")
     home = Home(tmp_path)
     home.create()
     for name, value in secrets.items():
@@ -74,7 +74,7 @@ def test_certificates_are_of_the_names_that_clients_use() -> None:
 
 def test_nodes_pull_with_the_login_that_the_service_knows() -> None:
     objects = render()
-    password = data(objects, "atoll-secrets")["registry-puller"]
+    password = data(objects, "atoll")["registry-puller"]
     for namespace in ("atoll-servers", "atoll-jobs"):
         secret = find(objects, "Secret", "atoll-pull", namespace)
         config = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
@@ -90,7 +90,7 @@ def test_secrets_stay_when_the_release_goes() -> None:
         if one["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
     }
     assert kept == {
-        "Secret/atoll-secrets",
+        "Secret/atoll",
         "Secret/atoll-tls",
         "PersistentVolumeClaim/atoll-service",
         "Namespace/atoll-servers",
@@ -112,4 +112,7 @@ def test_secrets_of_ones_own_are_used_and_none_are_made() -> None:
     assert '"secretName": "mine"' in text
     assert '"secretName": "my-tls"' in text
     assert '"value": "my-pull"' in text
-    assert "atoll-secrets" not in text
+    assert '"secretName": "atoll"' not in text
+    assert not [
+        ref for ref in re.findall(r'"secretKeyRef": {"name": "([^"]*)"', text) if ref != "mine"
+    ]

@@ -148,7 +148,7 @@ def secret_values(objects: list[Object]) -> list[str]:
     values = [
         base64.b64decode(value).decode()
         for one in objects
-        if one["kind"] == "Secret" and one["metadata"]["name"] in ("atoll-secrets", "atoll-tls")
+        if one["kind"] == "Secret" and one["metadata"]["name"] in ("atoll", "atoll-tls")
         for name, value in one["data"].items()
         if name not in ("ca.crt", "names", "registry-token.crt", "service.crt", "registry.crt")
     ]
@@ -193,7 +193,7 @@ def held_by(spec: Object) -> set[str]:
     keys = {
         item["key"]
         for secret in secrets
-        if "atoll-secrets" in (secret.get("secretName"), secret.get("name"))
+        if "atoll" in (secret.get("secretName"), secret.get("name"))
         for item in secret["items"]
     }
     for container in containers(spec):

@@ -24,7 +24,7 @@
 
 {{- define "atoll.name.settings" -}}{{ include "atoll.name" . }}-settings{{- end -}}
 {{- define "atoll.name.trust" -}}{{ include "atoll.name" . }}-trust{{- end -}}
-{{- define "atoll.name.secrets" -}}{{ .Values.secrets.existing | default (printf "%s-secrets" (include "atoll.name" .)) }}{{- end -}}
+{{- define "atoll.name.secrets" -}}{{ .Values.secrets.existing | default (include "atoll.name" .) }}{{- end -}}
 {{- define "atoll.name.tls" -}}{{ .Values.secrets.existingTls | default (printf "%s-tls" (include "atoll.name" .)) }}{{- end -}}
 {{- define "atoll.name.pull" -}}{{ .Values.registry.pullSecret | default (printf "%s-pull" (include "atoll.name" .)) }}{{- end -}}
 
