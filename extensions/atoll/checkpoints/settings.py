@@ -23,7 +23,7 @@ class CheckpointSettings(Section):
     end_grace_s: Seconds = 10.0  # a stopped server's left-over processes are ended after it
     most_layers: Annotated[int, Field(ge=2, le=100)] = 8  # then the layers are merged into one
     most_bytes: Annotated[int, Field(ge=1)] = 1 << 40  # of one environment, over the base
-    most_entries: Annotated[int, Field(ge=1)] = 10_000_000  # files and folders of one environment
+    most_entries: Annotated[int, Field(ge=1)] = 2_000_000  # files and folders of one environment
     remove_after_s: Annotated[float, Field(ge=0, le=30 * 86400)] = 3600.0
     """From a registry, after the checkpoint was deleted: a node may be pulling it yet."""
     most_user_bytes: Annotated[int, Field(ge=0)] = 0  # stored, of one user; 0: no limit

@@ -79,6 +79,7 @@ class Limits:
 
     size: int = 1 << 40  # logical bytes; 1 TiB is more than a node's disk gives to one user
     entries: int = 10_000_000
+    names: int = 250_000  # in one directory, which is listed as a whole: about 1 KB of memory each
     depth: int = 256  # parts of a path: one open descriptor each, and processes have 1024
 
 

@@ -120,6 +120,8 @@ class Stack:
                 if self._exclude is not None and self._exclude(prefix + name) is not None:
                     continue
                 self._weigh(status, seen=name not in folder.names)
+                if len(folder.names) > self._limits.names:
+                    raise LimitError(f"A directory has more than {self._limits.names:,} entries.")
                 if name not in folder.names:
                     folder.names[name] = status
                     folder._places[name] = number

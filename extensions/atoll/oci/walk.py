@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from .errors import LimitError, SourceError
 from .index import UNKNOWN, Index, Record, record, same_but_linked
-from .source import DEFAULT_LIMITS, WHITEOUT_PREFIX, Limits, Report
+from .source import DEFAULT_LIMITS, WHITEOUT_PREFIX, Limits, Report, shown
 from .watch import Watch
 
 Exclude = Callable[[bytes], str | None]
@@ -183,6 +183,11 @@ class Walk:
                     listing.linked.append((name, status))
                 if len(records) > room:
                     raise LimitError(f"There are more than {self._limits.entries:,} entries.")
+                if len(records) > self._limits.names:
+                    raise LimitError(
+                        f"The directory /{shown(path)} has more than {self._limits.names:,} entries.",
+                        hint="Delete them, or spread them over several directories.",
+                    )
         self._seen += len(records)
         listing.removed = [
             name

@@ -53,6 +53,17 @@ def test_a_scan_stops_at_the_entries_allowed(tmp_path: Path) -> None:
         changes(tmp_path / "root", limits=Limits(entries=11))
 
 
+def test_a_directory_of_very_many_names_is_refused_before_it_fills_the_memory(
+    tmp_path: Path,
+) -> None:
+    many = tmp_path / "d" / "many"
+    many.mkdir(parents=True)
+    for number in range(60):
+        (many / str(number)).touch()
+    with pytest.raises(LimitError, match=r"directory /d/many has more than 50 entries"):
+        changes(tmp_path, limits=Limits(names=50))
+
+
 def test_directories_that_a_layer_only_implies_count_as_entries(
     store: LayoutStore, tmp_path: Path
 ) -> None:

