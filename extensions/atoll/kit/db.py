@@ -13,6 +13,7 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from prometheus_client import Histogram
 from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
@@ -22,6 +23,14 @@ from atoll.kit.settings import SettingsError
 
 _PATIENCE_S: Final = 60.0  # a database that starts at the same time, or is being restarted
 _LOOK_S: Final = 1.0
+
+_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+_WAITED = Histogram(
+    "atoll_database_turn_seconds", "Seconds until a writer had its turn", buckets=_BUCKETS
+)
+_WROTE = Histogram(
+    "atoll_database_write_seconds", "Seconds that a writer had it, commit and all", buckets=_BUCKETS
+)
 
 
 def now() -> datetime:
@@ -112,9 +121,13 @@ class Database:
 
         Writers take turns, over all services on this database: nobody else writes meanwhile.
         """
+        asked = time.perf_counter()
         with self._turns(), self._session() as session, session.begin():
             engines.begin_writing(session)
+            began = time.perf_counter()
+            _WAITED.observe(began - asked)
             yield session
+        _WROTE.observe(time.perf_counter() - began)
         for listener in self._listeners:
             listener()
 

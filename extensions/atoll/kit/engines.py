@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from prometheus_client import Counter
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,6 +20,8 @@ from atoll.kit.errors import AtollError, FullError, InvalidError, UnavailableErr
 from atoll.kit.settings import SettingsError
 
 log = logging.getLogger(__name__)
+
+_AWAY = Counter("atoll_database_away", "Times that the database did not answer")
 
 BUSY_S: Final = 10.0
 """How long a writer waits for those before it, and who needs a connection for one, until it gives up."""
@@ -167,6 +170,7 @@ def _code(error: DBAPIError) -> str | None:
 
 
 def _away(error: DBAPIError | PoolTimeoutError) -> UnavailableError:
+    _AWAY.inc()
     said = error.orig if isinstance(error, DBAPIError) else error
     log.warning("the database does not answer: %s", str(said).strip().partition("\n")[0])
     return UnavailableError(
