@@ -4,7 +4,7 @@
 {
   grep -vF "# $MARK" /node/hosts || true
   for name in $NAMES; do
-    address=$(getent hosts "$name" | { read -r first _; echo "$first"; })
+    address=$(getent hosts "$name" | { read -r first _ && echo "$first"; } || true)
     if [ -z "$address" ]; then
       echo "$name has no address yet; trying again." >&2
       exit 1
