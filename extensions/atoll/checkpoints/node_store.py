@@ -102,8 +102,3 @@ def leased(status: str, until: datetime | None, now: datetime) -> bool:
 def all_turns(session: Session, settings: NodeSettings, now: datetime) -> Mapping[str, Turn]:
     """The turn of every save that waits."""
     return turns(standing(session, settings, now))
-
-
-def take_turns(session: Session) -> None:
-    """Let claims of several services take turns, until the transaction's end (SQLite's do anyway)."""
-    session.scalars(select(NodeRow).order_by(NodeRow.name).with_for_update()).all()

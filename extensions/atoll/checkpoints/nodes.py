@@ -75,7 +75,6 @@ class Nodes:
         now = self._ground.clock()
         with self._ground.database.write() as session:
             node_store.seen(session, node, now)
-            node_store.take_turns(session)
             stands = standing(session, self._settings, now)
             turns = node_queue.turns(stands)
             mine = {save.id for save in stands.saves if save.node == node}
