@@ -27,6 +27,7 @@ from atoll.oci.registry import RegistryStore
 
 from tests.benchmarks.bench_oci import _PIPE, _peer_tar, _spread, _timed
 from tests.benchmarks.neighbour import Neighbour, percentile
+from tests.contract.agent.engines import BASE as THEIRS
 from tests.contract.agent.engines import running_engine
 from tests.contract.agent.node import BASE, Node, running_node
 from tests.contract.registry.servers import Running, started
@@ -56,7 +57,7 @@ def tree(root: Path) -> tuple[int, int]:
 
 def filled(node: Node, upper_of: Path, identity: str, image: str = BASE) -> Path:
     """A container that was never started, with the files of `upper_of` in its layer; the upper directory."""
-    node.ctr("containers", "create", image, identity, "/bin/sh", "-c", "true")
+    node.ctr("containers", "create", image, identity, "/bin/true")
     runtime = node.runtime()
     container = runtime.find(identity)
     runtime.close()
@@ -89,7 +90,7 @@ def theirs(engine: str, files: Path, area: Path) -> list[float]:
     """Seconds of `docker commit` and `docker push`, or podman's."""
     seconds = []
     with running_engine(engine) as running:
-        running.call("create", "--name", "box", BASE, "/bin/sh", "-c", "true")
+        running.call("create", "--name", "box", THEIRS, "/bin/sh", "-c", "true")
         facts = json.loads(running.call("inspect", "--type", "container", "box"))[0]
         upper = facts["GraphDriver"]["Data"]["UpperDir"]
         subprocess.run(["cp", "-a", f"{files}/.", upper], check=True)

@@ -20,6 +20,7 @@ from tests.contract.agent.node import BASE, Node, running_node, until
 
 _RUNS = 3
 _WRITER = """
+while [ ! -e /signs/go ]; do sleep 0.1; done
 n=0; while :; do i=0; while [ $i -lt 10 ]; do n=$((n+1)); i=$((i+1));
 echo $n > /data/p0/d0/live-$((n % 1000)); done; sleep 0.095; done
 """
@@ -44,13 +45,14 @@ def upper_of(node: Node, identity: str) -> Path:
     return found
 
 
-def created(node: Node, identity: str, files: int, script: str) -> Path:
-    """A container with so many files in its layer, not started yet; its upper directory."""
-    group = ("--cgroup", f"{node.cgroup}/{identity}")
-    node.ctr("containers", "create", *group, BASE, identity, "/bin/sh", "-c", script)
+def waiting(node: Node, files: int, signs: Path) -> tuple[str, Path]:
+    """A container with so many files in its layer, which writes once `signs/go` is there; its upper."""
+    signs.mkdir(exist_ok=True)
+    mount = f"type=bind,src={signs},dst=/signs,options=rbind:ro"
+    identity = node.run(_WRITER, options=("--mount", mount))
     upper = upper_of(node, identity)
     many(upper, files, b"x" * 100)
-    return upper
+    return identity, upper
 
 
 def saved(node: Node, identity: str, area: Path, *live: str) -> tuple[float, float]:
@@ -66,9 +68,8 @@ def saved(node: Node, identity: str, area: Path, *live: str) -> tuple[float, flo
 
 def frozen(node: Node, area: Path, files: int) -> list[Row]:
     """How long a container with a writer stands still."""
-    identity = f"live{files}"
-    upper = created(node, identity, files, _WRITER)
-    node.ctr("tasks", "start", "-d", identity)
+    identity, upper = waiting(node, files, area / f"signs-{files}")
+    (area / f"signs-{files}" / "go").touch()
     until((upper / "data/p0/d0/live-50").exists, "it writes", 30)
     ours, memory = [], []
     for _ in range(_RUNS):
@@ -107,7 +108,8 @@ def frozen(node: Node, area: Path, files: int) -> list[Row]:
 def resident(node: Node, area: Path, files: int) -> Row:
     """The memory of a save at rest."""
     identity = f"rest{files}"
-    created(node, identity, files, "true")
+    node.ctr("containers", "create", BASE, identity, "/bin/true")
+    many(upper_of(node, identity), files, b"x" * 100)
     values = [saved(node, identity, area)[1] / MEGABYTE for _ in range(_RUNS)]
     node.ctr("containers", "rm", identity)
     name = f"at rest: {files:,} files: resident"

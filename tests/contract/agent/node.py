@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -230,7 +230,8 @@ def remove_cgroups(path: str) -> None:
 @contextmanager
 def running_node() -> Iterator[Node]:
     """A containerd with the image `BASE`, for the context."""
-    top = Path(tempfile.mkdtemp(prefix="atoll-c-", dir="/tmp"))  # a socket's path is short
+    top = Path("/tmp", f"atoll-c-{secrets.token_hex(4)}")  # also a namespace: no underscores
+    top.mkdir(mode=0o700)  # a socket's path is short
     try:
         node = Node(top)
         try:
