@@ -10,6 +10,7 @@ from atoll import oci
 from atoll.agent.packages import Packages
 from atoll.agent.policy import why_left_out
 from atoll.agent.runtimes.container import Container
+from atoll.checkpoints.changes import place_in_container
 from atoll.checkpoints.models import Changes, DirectoryChange, Package
 from atoll.checkpoints.policy import bytecode
 from atoll.oci.lowers import Lowers
@@ -104,7 +105,7 @@ class _Sums:
         """Counts one file."""
         self.files += 1
         self.size += size
-        place = _place(path)
+        place = place_in_container(path)
         if place not in self._by and len(self._by) >= _MOST:
             place = place.partition(b"/")[0]
         total = self._by.setdefault(place, [0, 0])
@@ -116,7 +117,7 @@ class _Sums:
         if path in self._by:
             del self._by[path]
             return
-        total = self._by.get(_place(path))
+        total = self._by.get(place_in_container(path))
         if total is None:
             return
         seen = layers.find(path)
@@ -132,15 +133,6 @@ class _Sums:
             DirectoryChange(path="/" + oci.shown(path)[:4000], files=files, size=size)
             for path, files, size in sorted(kept)
         ]
-
-
-def _place(path: bytes) -> bytes:
-    """`etc`, `opt/tools`, or what lies right below a site-packages."""
-    parts = path.split(b"/")
-    for number, part in enumerate(parts[:-1]):
-        if part in (b"site-packages", b"dist-packages"):
-            return b"/".join(parts[: number + 2])
-    return b"/".join(parts[: max(1, min(2, len(parts) - 1))])
 
 
 def _short(packages: dict[str, str]) -> dict[str, str]:

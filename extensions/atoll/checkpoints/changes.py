@@ -10,7 +10,7 @@ import io
 import json
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -91,11 +91,13 @@ def packages_changed(before: Mapping[str, str], after: Mapping[str, str]) -> lis
     ]
 
 
-def by_directory(files: Iterable[tuple[bytes, int]]) -> list[DirectoryChange]:
+def by_directory(
+    files: Iterable[tuple[bytes, int]], top: Callable[[bytes], str] | None = None
+) -> list[DirectoryChange]:
     """Files (path, bytes) summed up by the top directory that says something to people."""
     sums: dict[str, list[int]] = {}
     for path, size in files:
-        total = sums.setdefault(_top(path), [0, 0])
+        total = sums.setdefault((top or _top)(path), [0, 0])
         total[0] += 1
         total[1] += size
     return [
@@ -109,6 +111,7 @@ def describe(
     *,
     base: Mapping[str, str],
     before: Mapping[str, str] | None,
+    top: Callable[[bytes], str] | None = None,
 ) -> Changes:
     """What the changed files mean. `before` is what was installed then; None: nothing but the base.
 
@@ -129,7 +132,7 @@ def describe(
         others += [(c.path, 0) for c in found.removed if not c.path.startswith((b"lib/", b"bin/"))]
     return Changes(
         packages=packages_changed(effective(base, earlier), effective(base, now.versions)),
-        directories=by_directory(others),
+        directories=by_directory(others, top),
         files=found.files,
         size=found.size,
     )
@@ -142,19 +145,25 @@ class Listing:
     files: dict[bytes, tuple[int, int, bytes]] = field(default_factory=dict)
     owners: dict[bytes, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    gone: set[bytes] = field(default_factory=set)  # of the base, where that is not among the layers
 
 
-def listing(store: oci.LayoutStore, digest: str) -> Listing:
-    """The files of an environment, read from its layers. Raises OciError."""
+def listing(store: oci.Content, digest: str, only: Collection[str] | None = None) -> Listing:
+    """The files of an environment, read from its layers, or from `only` these. Raises OciError."""
     image = oci.load_image(store, digest)
     found = Listing()
     records: dict[bytes, bytes] = {}
     for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
+        if only is not None and layer.digest not in only:
+            continue
         with oci.open_layer(store, layer, diff_id) as reader:
             for entry in reader:
                 if entry.kind in (oci.Kind.WHITEOUT, oci.Kind.OPAQUE):
                     _remove(found.files, entry)
+                    if only is not None and entry.kind is oci.Kind.WHITEOUT:
+                        found.gone.add(entry.path)
                 elif entry.kind is not oci.Kind.DIRECTORY:
+                    found.gone.discard(entry.path)
                     found.files[entry.path] = (entry.size, entry.mtime_ns, entry.link)
                     if entry.path.endswith(b".dist-info/RECORD") and entry.size <= _LIST_MOST:
                         records[entry.path] = reader.read()
@@ -168,8 +177,14 @@ def listing(store: oci.LayoutStore, digest: str) -> Listing:
     return found
 
 
-def compare(before: Listing, after: Listing, base: Mapping[str, str]) -> Changes:
-    """What differs from one environment to another."""
+def compare(
+    before: Listing,
+    after: Listing,
+    base: Mapping[str, str],
+    *,
+    top: Callable[[bytes], str] | None = None,
+) -> Changes:
+    """What differs from one environment to another; both over the same base."""
     kinds = oci.Kind.FILE
 
     def differing(one: Listing, other: Listing) -> list[oci.Change]:
@@ -183,12 +198,17 @@ def compare(before: Listing, after: Listing, base: Mapping[str, str]) -> Changes
     found = oci.Changes(
         added=tuple(change for change in newer if change.path not in before.files),
         changed=tuple(change for change in newer if change.path in before.files),
-        removed=tuple(
-            change for change in differing(before, after) if change.path not in after.files
+        removed=(
+            *(change for change in differing(before, after) if change.path not in after.files),
+            *(
+                oci.Change(path, kinds, 0)
+                for path in sorted(after.gone - before.gone)
+                if path not in before.files
+            ),
         ),
     )
     now = Installed(after.versions, after.owners)
-    return describe(found, now, base=base, before=before.versions)
+    return describe(found, now, base=base, before=before.versions, top=top)
 
 
 def _remove(files: dict[bytes, tuple[int, int, bytes]], entry: oci.Entry) -> None:
@@ -212,6 +232,20 @@ def _editable(direct_url: bytes) -> str | None:
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None  # not PEP 610: then it says nothing
     return None
+
+
+def place_in_container(path: bytes) -> bytes:
+    """`etc`, `opt/tools`, or what lies right below a site-packages."""
+    parts = path.split(b"/")
+    for number, part in enumerate(parts[:-1]):
+        if part in (b"site-packages", b"dist-packages"):
+            return b"/".join(parts[: number + 2])
+    return b"/".join(parts[: max(1, min(2, len(parts) - 1))])
+
+
+def shown_in_container(path: bytes) -> str:
+    """The same for people."""
+    return "/" + oci.shown(place_in_container(path))
 
 
 def _top(path: bytes) -> str:

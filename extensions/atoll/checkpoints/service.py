@@ -212,6 +212,8 @@ class Checkpoints:
         if other in (None, row.base) and against != row.id:
             return Changes.model_validate(row.changes or {})
         assert other is not None  # noqa: S101  # the case above
+        if row.node is not None:
+            return self._between(row, other)
         try:
             before = changes.listing(self.ground.images, other)
             after = changes.listing(self.ground.images, row.digest)
@@ -220,6 +222,22 @@ class Checkpoints:
         except oci.OciError as error:
             raise UnavailableError(f"It cannot be compared: {error.detail}") from error
         return changes.compare(before, after, self.ground.platform.packages)
+
+    def _between(self, row: CheckpointRow, other: str) -> Changes:
+        """What differs from another environment of a container; their base is not read."""
+        with self._database.read() as session:
+            earlier = store.owned_checkpoint(session, row.user, other)
+        if earlier is None:
+            raise NotFoundError("What to compare with was deleted.")
+        try:
+            with self.nodes.targets.content(row.repository) as content:
+                before = changes.listing(content, other, earlier.layers)
+                after = changes.listing(content, str(row.digest), row.layers)
+        except oci.MissingError as error:
+            raise NotFoundError("What to compare with was deleted.") from error
+        except oci.OciError as error:
+            raise UnavailableError(f"It cannot be compared: {error.detail}") from error
+        return changes.compare(before, after, {}, top=changes.shown_in_container)
 
     def requirements(self, caller: Caller, id_: str) -> str:
         """The environment's own packages as a requirements file."""

@@ -158,6 +158,29 @@ def test_what_changed_is_told_while_it_runs_and_of_what_was_saved(
     assert [(d.path, d.files) for d in second.directories] == [("/opt/tools", 1)]
 
 
+def test_two_checkpoints_of_a_container_are_compared_without_reading_their_base(
+    cluster: Cluster, node: Node, runtime: Containerd, tmp_path: Path
+) -> None:
+    node.load_base()
+    container = node.run("echo 1 > /srv/a; echo 1 > /srv/b; while :; do sleep 1; done")
+    begin(cluster, runtime, container)
+    with agent(cluster, node, tmp_path / "state"):
+        one = cluster.final(cluster.save().id)
+        more = "echo 22 > /srv/a; rm /srv/b /etc/motd; mkdir /opt; echo x > /opt/x"
+        node.ctr("tasks", "exec", "--exec-id", "more", container, "/bin/sh", "-c", more)
+        two = cluster.final(cluster.save().id)
+    node.remove(container)
+
+    found = cluster.send(client.changes(two.id, one.id))
+
+    assert {d.path: (d.files, d.size) for d in found.directories} == {
+        "/etc": (1, 0),
+        "/opt": (1, 2),
+        "/srv": (2, 3),
+    }
+    assert cluster.send(client.changes(two.id, two.id)).count == 0
+
+
 def test_a_container_over_the_quota_is_refused_in_the_scan(
     cluster: Cluster, node: Node, runtime: Containerd, registry: Running, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ export function ChangeList(props: { changes: Changes }): ReactElement {
     <>
       <ul className="atoll-Changes" data-testid="atoll-changes">
         {shown.map(line => (
-          <li key={line.what}>
+          <li key={`${line.what} ${line.detail}`}>
             <span className={`atoll-Changes-mark atoll-mod-${line.mood}`} aria-hidden="true">
               {line.mark}
             </span>
