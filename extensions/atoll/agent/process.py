@@ -38,7 +38,7 @@ from atoll.kit.errors import (
     UnavailableError,
 )
 from atoll.kit.http import Call, Connection
-from atoll.kit.loops import back_off
+from atoll.kit.loops import KNOWN_DELAY_S, back_off
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Agent:
         self._wait_s = wait_s
 
     def run(self) -> None:
-        """Ask for work and do it. A service that is away is asked again, later each time."""
+        """Ask for work and do it. A service that is away is asked again, within seconds."""
         failures = 0
         with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:
             while not self.ending.is_set():
@@ -116,7 +116,7 @@ class Agent:
                 except AtollError as error:
                     failures += 1
                     log.warning("no work can be asked for: %s", error)
-                    self.ending.wait(back_off(failures))
+                    self.ending.wait(back_off(failures, KNOWN_DELAY_S))
                     continue
                 failures = 0
                 if isinstance(order, SaveOrder):
@@ -177,7 +177,7 @@ class Agent:
             except AtollError as error:
                 failures += 1
                 log.warning("not told yet: %s", error, extra={"checkpoint": order.checkpoint})
-                self.ending.wait(back_off(failures))
+                self.ending.wait(back_off(failures, KNOWN_DELAY_S))
             else:
                 said = result.result.outcome
                 log.info("told: %s", said, extra={"checkpoint": order.checkpoint})

@@ -18,9 +18,9 @@ KNOWN_DELAY_S: Final = 5.0
 """The longest wait after a failure with a known cause, such as a database that is away: soon over."""
 
 
-def back_off(failures: int) -> float:
-    """Seconds to wait after so many failures in a row: doubling, up to a minute, jittered by 20 %."""
-    delay = min(LAST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 10))
+def back_off(failures: int, most_s: float = LAST_DELAY_S) -> float:
+    """Seconds to wait after so many failures in a row: doubling, up to `most_s`, jittered by 20 %."""
+    delay = min(most_s, FIRST_DELAY_S * 2.0 ** min(failures - 1, 10))
     return delay * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, keeps no secret
 
 
@@ -39,7 +39,7 @@ async def supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
         except Exception:  # the one place where anything may arrive: logged, restarted
             log.exception("%s failed; it is started again", name)
         failures = 1 if clock() - started > LAST_DELAY_S else failures + 1
-        await asyncio.sleep(min(back_off(failures), most))
+        await asyncio.sleep(back_off(failures, most))
 
 
 class KeyedQueue:
