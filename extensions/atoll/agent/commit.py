@@ -16,7 +16,7 @@ from typing import Final
 from atoll import oci
 from atoll.agent.bringing import bring
 from atoll.agent.copying import Copied, Copy, Wishes, scan_of, still_there
-from atoll.agent.errors import BusyError, ContainerRunningError
+from atoll.agent.errors import BusyError, ContainerRunningError, NotOursError
 from atoll.agent.own import Merging, Nearest, Own, is_due, own_layers
 from atoll.agent.runtimes.container import Container, Runtime
 from atoll.oci.image import build
@@ -73,6 +73,7 @@ def commit(
             )
         with runtime.base(container) as base, still_there(runtime, container):
             image = bring(base, store, elsewhere, state)
+            _check_image(container, image, wishes.image, (store, elsewhere, base.content))
             own = own_layers(image, wishes.own, container)
             merging = _merging(
                 own, container, Nearest(base.content, store), wishes, live=not at_rest
@@ -95,6 +96,24 @@ def commit(
         entries=sum(layer.entries for layer in copied.layers),
         seconds=time.monotonic() - began,
     )
+
+
+def _check_image(
+    container: Container, image: oci.Image, wanted: str, places: Sequence[oci.Content | None]
+) -> None:
+    """Raises `NotOursError` where the container is known to be from another image than the wanted one."""
+    if wanted in ("", image.digest, container.image.digest):
+        return
+    for place in places:
+        try:
+            expected = oci.load_image(place, wanted) if place is not None else None
+        except oci.OciError:
+            continue  # not there, or a list of images: then nothing is known
+        if expected is not None and expected.config.diff_ids != image.config.diff_ids:
+            raise NotOursError(
+                f"The container {container.id} was not started from {wanted}.",
+                hint="It is not the one that the platform started; nothing of it is saved.",
+            )
 
 
 def _merging(

@@ -43,6 +43,7 @@ _UNMERGED: Final = (
 class Wishes:
     """How a container is to be saved."""
 
+    image: str = ""  # the digest of what the container was started from; empty: whatever it was
     own: frozenset[str] = frozenset()  # digests of the image's layers that are its user's
     most_layers: int = 0  # of these; then they become one. 0: they are left as they are
     shared: bool = False  # others may use the image: what looks like a secret is refused

@@ -119,6 +119,7 @@ def _wishes(work: Work, total: int) -> Wishes:
     limits = work.order.limits
     room = limits.room if limits.room is not None else limits.size
     return Wishes(
+        image=work.order.parent,
         own=frozenset(work.order.layers),
         most_layers=work.order.most_layers,
         shared=work.order.shared,

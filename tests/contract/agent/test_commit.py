@@ -20,6 +20,7 @@ from atoll.agent.errors import (
     BusyError,
     ContainerRemovedError,
     ContainerRunningError,
+    NotOursError,
     SecretsError,
 )
 from atoll.agent.runtimes.containerd import Containerd
@@ -198,6 +199,21 @@ def test_a_private_image_warns_of_secrets_and_a_shared_one_is_refused(
     saved = save(runtime, identity, store, tmp_path / "state")
     assert sorted(saved.copied.secrets) == [b"srv/.netrc", b"srv/notes.txt"]
     node.remove(identity)
+
+
+def test_a_container_from_another_image_is_not_the_platforms(
+    node: Node, runtime: Containerd, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    one = node.run("echo one > /srv/one", wait=True)
+    first = save(runtime, one, store, tmp_path / "state")
+    wishes = Wishes(image=first.image.digest)
+    with pytest.raises(NotOursError, match="not started from") as caught:
+        save(runtime, one, store, tmp_path / "state", wishes=wishes)
+    assert caught.value.code == "container_not_ours"
+    save(runtime, one, store, tmp_path / "state", wishes=Wishes(image=first.base))
+    unknown = Wishes(image="sha256:" + "0" * 64)
+    save(runtime, one, store, tmp_path / "state", wishes=unknown)
+    node.remove(one)
 
 
 def test_a_container_that_changed_nothing_is_its_own_image(
