@@ -1,4 +1,4 @@
-"""Servers, checkpoints, nodes, holds and removals."""
+"""Servers, checkpoints, nodes and holds."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,7 +15,6 @@ def upgrade() -> None:
     _checkpoints()
     _nodes()
     _holds()
-    _removals()
 
 
 def _servers() -> None:
@@ -53,9 +52,6 @@ def _servers() -> None:
         sa.Column("node", sa.String(), nullable=True),
         sa.Column("container", sa.String(), nullable=True),
         sa.Column("image", sa.String(), nullable=True),
-        sa.Column("without", sa.JSON(), nullable=False),
-        sa.Column("settled_id", sa.String(), nullable=True),
-        sa.Column("ended_why", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_servers"),
         sa.UniqueConstraint("user", "name", name="uq_servers_user"),
     )
@@ -94,7 +90,6 @@ def _checkpoints() -> None:
         sa.Column("layers", sa.JSON(), nullable=False),
         sa.Column("cancelled", sa.Boolean(), nullable=False),
         sa.Column("node", sa.String(), nullable=True),
-        sa.Column("image", sa.String(), nullable=True),
         sa.Column("repository", sa.String(), nullable=True),
         sa.Column("lease", sa.String(), nullable=True),
         sa.Column("lease_until", sa.DateTime(), nullable=True),
@@ -130,20 +125,7 @@ def _holds() -> None:
     op.create_index("ix_holds_digest", "holds", ["digest"])
 
 
-def _removals() -> None:
-    op.create_table(
-        "removals",
-        sa.Column("repository", sa.String(), nullable=False),
-        sa.Column("digest", sa.String(), nullable=False),
-        sa.Column("wanted_at", sa.DateTime(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("not_before", sa.DateTime(), nullable=True),
-        sa.Column("message", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("repository", "digest", name="pk_removals"),
-    )
-
-
 def downgrade() -> None:
     """Drop them."""
-    for table in ("removals", "holds", "nodes", "checkpoints", "servers"):
+    for table in ("holds", "nodes", "checkpoints", "servers"):
         op.drop_table(table)
