@@ -19,6 +19,8 @@ def configure(c: Any, settings: HubSettings, home: Home) -> None:
     cluster = settings.kubernetes
     if cluster.kubeconfig:  # the client library reads it when it is imported
         os.environ["KUBECONFIG"] = cluster.kubeconfig
+    from atoll.hub.pods import program  # so it is imported here
+
     c.JupyterHub.spawner_class = "atoll.hub.kubernetes.AtollKubeSpawner"
     spawner = c.AtollKubeSpawner
     spawner.service_url = cluster.service_url
@@ -30,6 +32,7 @@ def configure(c: Any, settings: HubSettings, home: Home) -> None:
     spawner.hold_image = cluster.hold_image
     spawner.hold_port = cluster.hold_port
     spawner.grace_s = cluster.grace_s
+    spawner.cmd = program(settings.hub.stop_grace_s)
     spawner.ready_timeout_s = settings.hub.start_timeout_s
     spawner.schedule_timeout_s = settings.hub.schedule_timeout_s
     spawner.contact = settings.hub.contact

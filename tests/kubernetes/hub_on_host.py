@@ -71,12 +71,8 @@ class Host:
     @property
     def node(self) -> str:
         """The name of the one real node."""
-        nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
-        return str(
-            next(n for n in nodes if n["metadata"]["labels"].get("type") != "kwok")["metadata"][
-                "name"
-            ]
-        )
+        nodes = json.loads(kubectl("get", "nodes", "-l", "type!=kwok", "-o", "json"))["items"]
+        return str(nodes[0]["metadata"]["name"])
 
     def write(self, **more: Any) -> None:
         """Write the settings file."""
@@ -125,10 +121,10 @@ class Host:
         for part in parts:
             argv, more = self._command(part)
             environ = {**os.environ, "ATOLL_HOME": str(self.home.path), **more}
-            log = (self.home.logs / f"{part}.log").open("ab")
-            self.processes[part] = subprocess.Popen(
-                argv, cwd=self.home.run, env=environ, stdout=log, stderr=log
-            )
+            with (self.home.logs / f"{part}.log").open("ab") as log:
+                self.processes[part] = subprocess.Popen(
+                    argv, cwd=self.home.run, env=environ, stdout=log, stderr=log
+                )
         if "service" in parts:
             self._wait(f"http://{self.ip}:{self.ports['service']}/metrics")
         if "hub" in parts:
@@ -191,7 +187,7 @@ class Host:
     def _wait(self, url: str) -> None:
         def answers() -> bool:
             try:
-                return httpx.get(url, trust_env=False).status_code < 500
+                return httpx.get(url, trust_env=False).is_success
             except httpx.HTTPError:
                 return False
 

@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
             "ends": {"title": "Ends", "variables": {"FAIL": "end"}},
             "hungry": {"title": "Hungry", "memory": "64M", "variables": {"FAIL": "memory"}},
             "deaf": {"title": "Deaf", "variables": {"FAIL": "deaf"}},
-            "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}},
+            "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}, "cpu": 1},
             "bare": {"title": "Bare", "image": "localhost:5000/library/python:3.11-slim"},
             "unbound": {
                 "title": "Unbound",

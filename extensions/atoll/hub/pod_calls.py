@@ -68,14 +68,14 @@ class PodCalls:
     async def log_end(self, name: str, namespace: str) -> str:
         """The end of the server's log, empty where there is none."""
         try:
-            text: str = await self._in_time(
+            text: str | None = await self._in_time(
                 self._api.read_namespaced_pod_log(
                     name, namespace, container=NOTEBOOK, tail_lines=_LOG_LINES
                 )
             )
         except (ApiException, *AWAY):
             return ""
-        return text.strip()[-_LOG_MOST:]
+        return (text or "").strip()[-_LOG_MOST:]
 
     async def warnings_of_claim(self, name: str, namespace: str) -> str:
         """What Kubernetes said last about a claim that is not there, empty where nothing."""

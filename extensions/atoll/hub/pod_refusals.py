@@ -20,6 +20,7 @@ _UNITS: Final = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | 
     f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTP", start=1)
 }
 _ARCHITECTURE: Final = re.compile(r"exec format error|no match for platform", re.IGNORECASE)
+_NOT_FOUND: Final = 127  # what a shell ends with
 _PROGRAM: Final = re.compile(r"no such file or directory|executable file not found", re.IGNORECASE)
 
 
@@ -144,7 +145,8 @@ def _words(step: Step, attempt: Attempt, waited_s: float) -> tuple[str, str]:
             f"The image {attempt.image} was made for another kind of processor than the nodes'.",
             ("Choose another profile or image."),
         )
-    if step.trouble in (Trouble.ENDED, Trouble.CONFIGURATION) and _PROGRAM.search(step.detail):
+    lacking = step.exit_code == _NOT_FOUND or _PROGRAM.search(step.detail)
+    if step.trouble in (Trouble.ENDED, Trouble.CONFIGURATION) and lacking:
         return f"The image {attempt.image} lacks the program that a server needs.", (
             "Choose another image: it must have /opt/atoll/bin/jupyterhub-singleuser."
         )

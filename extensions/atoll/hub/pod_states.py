@@ -24,6 +24,7 @@ _NODES: Final = re.compile(
     re.DOTALL,
 )
 _PULLED: Final = re.compile(r"Image size: (\d+) bytes")
+_LOST_IMAGE: Final = re.compile(r"image.*not found", re.DOTALL)
 _NO_REASON: Final = re.compile(r'Back-off pulling image "[^"]*"')
 _PULL_TRIES: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
 _PULL_NEVER: Final = frozenset({"InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
@@ -176,6 +177,9 @@ def _stuck(status: ContainerStatus, waiting: Waiting) -> Step | None:
             return Step(60, f"pulling the image {image} again", Trouble.PULL, message, status.name)
         said = f"the image {image} cannot be pulled"
         return Step(60, said, Trouble.IMAGE, message, status.name)
+    if waiting.reason == "CreateContainerError" and _LOST_IMAGE.search(waiting.message):
+        said = f"the image {_short(status.image)} is not on the node any more"
+        return Step(70, said, Trouble.IMAGE, waiting.message, status.name)
     if waiting.reason in _CANNOT_RUN:
         said = "the node cannot make the server's container"
         message = f"{waiting.reason}: {waiting.message}"

@@ -34,8 +34,20 @@ _ANSWER_S: Final = 2.0  # for one answer of a server that starts
 _QUOTA_S: Final = 3.0  # how often a quota is asked whether there is room
 _UNSEEN_S: Final = 10.0  # a pod that the watch does not show for so long is asked for
 _STOP_PATIENCE_S: Final = 20.0  # then a stop goes on without the hub waiting for it
+_END_S: Final = 10.0
 _RANDOM: Final = 4  # bytes of a pod's name
 _NAME_MOST: Final = 63 - 1 - 2 * _RANDOM
+
+
+def program(grace_s: float) -> list[str]:
+    """The command of a server, which ends within `grace_s` of being told to, or is killed.
+
+    As process 1 a program gets no signal that it does not handle, and Python handles none while it
+    imports; the pod's own grace period is as long as a save may take. So `timeout` (coreutils) is
+    process 1: without a limit, it hands signals on, and kills what does not listen.
+    """
+    server = "/opt/atoll/bin/jupyterhub-singleuser"
+    return ["timeout", "--foreground", f"--kill-after={grace_s:g}", "0", server]
 
 
 class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
@@ -48,7 +60,7 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
         600.0, config=True, help="For a node, a volume, a quota, a registry."
     )
     # KubeSpawner's own options, with other defaults: an operator's values win
-    cmd = Command(["/opt/atoll/bin/jupyterhub-singleuser"], config=True, allow_none=True)
+    cmd = Command(program(_END_S), config=True, allow_none=True)
     delete_stopped_pods = Bool(False, config=True)
     uid = Union([Integer(), Callable()], default_value=1000, config=True, allow_none=True)
     gid = Union([Integer(), Callable()], default_value=100, config=True, allow_none=True)
