@@ -40,6 +40,13 @@ def part(description: str, kind: type[BaseModel]) -> Any:
     return Field(default_factory=kind, description=description)
 
 
+class Login(Values):
+    """A login to a registry."""
+
+    username: str = said("The user.", "")
+    password: str = said("The password, or a token.", "")
+
+
 class Images(Values):
     """Where the platform's images come from."""
 
@@ -51,7 +58,13 @@ class Images(Values):
         "When nodes pull them.", "IfNotPresent"
     )
     pull_secrets: list[Name] = said(
-        "Secrets in the release's namespace with which nodes pull the platform's images.", []
+        "Secrets of your own, in the release's and the agents' namespaces, with which nodes pull.",
+        [],
+    )
+    logins: dict[Host, Login] = said(
+        "Logins of registries by their host: a Secret is made of them where images are pulled,"
+        " those of profiles too.",
+        {},
     )
 
 

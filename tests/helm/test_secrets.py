@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from tests.helm.chart import Object, find, render
+from tests.helm.chart import Object, find, pods, render
 
 
 def data(objects: list[Object], name: str) -> dict[str, str]:
@@ -116,3 +116,19 @@ def test_secrets_of_ones_own_are_used_and_none_are_made() -> None:
     assert not [
         ref for ref in re.findall(r'"secretKeyRef": {"name": "([^"]*)"', text) if ref != "mine"
     ]
+
+
+def test_logins_of_registries_are_where_images_are_pulled() -> None:
+    logins = {"images.example:5000": {"username": "atoll", "password": "secret"}}
+    objects = render({"images": {"logins": logins}})
+
+    def hosts(name: str, namespace: str) -> set[str]:
+        secret = find(objects, "Secret", name, namespace)
+        return set(json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"])
+
+    own = "atoll-registry.atoll.svc.cluster.local:5000"
+    assert hosts("atoll-pull", "atoll-servers") == {own, "images.example:5000"}
+    assert hosts("atoll-login", "atoll") == {"images.example:5000"}
+    assert hosts("atoll-login", "atoll-agents") == {"images.example:5000"}
+    for part, _, _, spec in pods(objects):
+        assert spec["imagePullSecrets"] == [{"name": "atoll-login"}], part

@@ -28,6 +28,8 @@
 {{- define "atoll.name.tls" -}}{{ .Values.secrets.existingTls | default (printf "%s-tls" (include "atoll.name" .)) }}{{- end -}}
 {{- define "atoll.name.pull" -}}{{ .Values.registry.pullSecret | default (printf "%s-pull" (include "atoll.name" .)) }}{{- end -}}
 
+{{- define "atoll.name.login" -}}{{ include "atoll.name" . }}-login{{- end -}}
+
 {{- define "atoll.namespace.servers" -}}{{ .Values.namespaces.servers | default (printf "%s-servers" (include "atoll.name" .)) }}{{- end -}}
 {{- define "atoll.namespace.jobs" -}}{{ .Values.namespaces.jobs | default (printf "%s-jobs" (include "atoll.name" .)) }}{{- end -}}
 {{- define "atoll.namespace.agents" -}}{{ .Values.namespaces.agents | default (printf "%s-agents" (include "atoll.name" .)) }}{{- end -}}

@@ -34,7 +34,9 @@ capabilities: {drop: [ALL]}
 
 {{- /* Where a pod may run. (dict "root" . "part" .Values.hub) */}}
 {{- define "atoll.pod.placing" -}}
-{{- with .root.Values.images.pullSecrets }}
+{{- $logins := .root.Values.images.pullSecrets }}
+{{- if .root.Values.images.logins }}{{ $logins = append $logins (include "atoll.name.login" .root) }}{{ end }}
+{{- with $logins }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}

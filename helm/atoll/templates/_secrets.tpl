@@ -104,3 +104,24 @@ service-token job-tokens hold-tokens registry-token registry-token.crt registry-
 {{- include "atoll.tls.ca" . }}{{ with .Values.registry.ca }}
 {{ . }}{{ end -}}
 {{- end -}}
+
+{{- /* Logins as Docker's configuration has them. */}}
+{{- define "atoll.logins" -}}
+{{- $auths := dict -}}
+{{- range $host, $login := .Values.images.logins -}}
+  {{- $_ := set $auths $host (dict "username" $login.username "password" $login.password "auth" (printf "%s:%s" $login.username $login.password | b64enc)) -}}
+{{- end -}}
+{{- toJson $auths -}}
+{{- end -}}
+
+{{- define "atoll.secrets.docker" -}}
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels: {{ include "atoll.labels" (dict "root" .root "component" "secrets") | nindent 4 }}
+type: kubernetes.io/dockerconfigjson
+data:
+  .dockerconfigjson: {{ dict "auths" .auths | toJson | b64enc }}
+{{- end -}}

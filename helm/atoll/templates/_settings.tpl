@@ -46,5 +46,5 @@
 
 {{- /* The name of the Secret with which nodes pull environments; empty where they need none. */}}
 {{- define "atoll.pullSecretName" -}}
-{{- if or .Values.registry.pullSecret (include "atoll.registry.issuing" .) -}}{{ include "atoll.name.pull" . }}{{- end -}}
+{{- if or .Values.registry.pullSecret (include "atoll.registry.issuing" .) .Values.images.logins -}}{{ include "atoll.name.pull" . }}{{- end -}}
 {{- end -}}
