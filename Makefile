@@ -78,7 +78,7 @@ test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, se
 
 test-postgres: $(STAMPS)/test ## the service's tests again, on PostgreSQL instead of SQLite
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup --database=postgres --durations=10 \
-	  tests/service tests/unit/kit tests/unit/jobs tests/postgres
+	  tests/service tests/unit/kit/test_db.py tests/unit/kit/test_events.py tests/unit/jobs/test_identities.py tests/postgres
 
 test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster that KUBECONFIG names (REGISTRY= of its images)
 	@$(PYTHON) -m pytest -m kubernetes --timeout=900 tests
