@@ -32,6 +32,7 @@ from atoll.checkpoints.node_models import (
 from atoll.kit import words
 from atoll.oci.publish import BASE_DIGEST
 from atoll.oci.registry import RegistryStore
+from atoll.oci.registry_referrers import attach
 from atoll.oci.registry_settings import AccessToken, Reference, Registry, TokenSource
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 _CHECKPOINT: Final = "dev.atoll.checkpoint/id"
 _PARENT: Final = "dev.atoll.checkpoint/parent"
 _LONGEST: Final = 4096
+CHANGES: Final = "application/vnd.atoll.changes.v1+json"
+"""The type of the report of what changed, a referrer of the image in a registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,10 @@ class ContainerSaver:
                 },
                 clock=lambda: _published_at(work),
             )
-            return _told(saved, self._report(saved))
+            report = self._report(saved)
+            if report is not None and isinstance(store, RegistryStore):
+                _attach(store, saved, report)
+            return _told(saved, report)
 
     def look(self, order: LookOrder) -> Changes:
         """What the container has that is not saved; raises AtollError, OciError."""
@@ -127,6 +133,15 @@ def _wishes(work: Work, total: int) -> Wishes:
         progress=lambda done: work.tell(Phase.COPYING, done, max(done, total)),
         cancelled=work.cancelled,
     )
+
+
+def _attach(store: RegistryStore, saved: Saved, report: Report) -> None:
+    """Puts the report beside the image in the registry, for other tools; the service has its own."""
+    content = report.changes.model_dump_json().encode()
+    try:
+        attach(store, saved.image, content, artifact_type=CHANGES, media_type=CHANGES)
+    except oci.OciError as error:
+        log.warning("the report of what changed is not in the registry: %s", error)
 
 
 def _published_at(work: Work) -> datetime:

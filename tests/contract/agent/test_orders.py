@@ -12,13 +12,16 @@ from atoll import oci
 from atoll.agent.process import Agent, Service
 from atoll.agent.runtimes.choice import RuntimeName
 from atoll.agent.runtimes.containerd import Containerd
-from atoll.agent.saving import ContainerSaver
+from atoll.agent.saving import CHANGES, ContainerSaver
 from atoll.checkpoints import client
-from atoll.checkpoints.models import CheckpointStatus, Place, ServerStatus, StartRequest
+from atoll.checkpoints.models import Changes, CheckpointStatus, Place, ServerStatus, StartRequest
 from atoll.checkpoints.registry_tokens import RegistryTokens
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, RegistrySettings
 from atoll.checkpoints.targets import RegistryTargets
 from atoll.kit.home import Home
+from atoll.oci.registry import RegistryStore
+from atoll.oci.registry_referrers import content as artifact
+from atoll.oci.registry_referrers import referrers
 
 from tests.contract.agent.node import Node
 from tests.contract.registry.servers import Running, started
@@ -118,6 +121,10 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     assert newest.digest == saved.environment
     assert newest.layer_size > 0
     with targets.content("atoll/ada") as content:
+        assert isinstance(content, RegistryStore)
+        [told] = referrers(content, str(saved.environment), artifact_type=CHANGES)
+        report = Changes.model_validate_json(artifact(content, told))
+        assert report == newest.changes
         assert oci.load_image(content, str(live.digest)).manifest.layers
         image = oci.load_image(content, str(saved.environment))
         with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
