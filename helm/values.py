@@ -51,7 +51,8 @@ class Images(Values):
     """Where the platform's images come from."""
 
     prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*[a-z0-9]$")] = said(
-        "What stands before the images' names: `PREFIX/hub:TAG`.", "ghcr.io/atoll-dev/atoll"
+        "What stands before the images' names, `PREFIX/hub:TAG`: where `make images` has put them.",
+        "registry.example/atoll",
     )
     tag: str = said("Their tag; empty: the chart's `appVersion`.", "")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = said(

@@ -224,7 +224,7 @@ def test_images_are_pulled_in_advance_each_once() -> None:
         "prePuller": {"images": ["example/more:1"]},
     }
     pulled = [one["image"] for one in spec_of(render(values), "pre-puller")["initContainers"]]
-    own = "ghcr.io/atoll-dev/atoll/singleuser:0.1.0"
+    own = "registry.example/atoll/singleuser:0.1.0"
     assert pulled == [own, "example/gpu:1", "example/a:1", "example/more:1"]
 
 
