@@ -10,7 +10,7 @@ from typing import Final
 from atoll.apps.addresses import Addresses
 from atoll.checkpoints import client
 from atoll.checkpoints.models import Server, ServerStatus
-from atoll.kit.errors import UnavailableError
+from atoll.kit.errors import AtollError, UnavailableError
 from atoll.kit.home import Home
 from atoll.kit.http import Connection
 from atoll.kit.hub_api import HubApi
@@ -79,7 +79,7 @@ class Settling:
         try:
             stopped = self._stop_all()
             self._wait_for_saves(stopped)
-        except UnavailableError as error:
+        except AtollError as error:  # also one of the service's own: the platform ends all the same
             self._say(f"{error} What is not saved yet is saved at the next start.")
 
     def _stop_all(self) -> bool:

@@ -107,15 +107,17 @@ class Supervisor:
         was_ready = self._phase is Phase.READY
         self._phase = Phase.STOPPING
         self._write()
-        if was_ready:
-            await self._settle()
-        for task in keepers:
-            task.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
-        for child in reversed(self._children):
-            await child.end()
-        self._phase, self._message = Phase.DOWN, ""
-        self._write()
+        try:
+            if was_ready:
+                await self._settle()
+        finally:  # whatever that met: nothing runs on that nobody looks after
+            for task in keepers:
+                task.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+            for child in reversed(self._children):
+                await child.end()
+            self._phase, self._message = Phase.DOWN, ""
+            self._write()
 
     async def _settle(self) -> None:
         loop = asyncio.get_running_loop()

@@ -14,6 +14,7 @@ import pytest
 from atoll.apps import settling
 from atoll.apps.addresses import Addresses, Inside
 from atoll.apps.settling import Settling
+from atoll.kit.errors import AtollError
 from atoll.kit.home import Home
 
 AWAY_S = 1.5
@@ -28,6 +29,7 @@ class Platform:
         self.stop_s = 0.0
         self.save_s = 0.0
         self.turn: threading.Lock | None = None  # a hub that stops one at a time
+        self.broken = False  # a service that meets an error of its own
         self.lock = threading.Lock()
 
     def stop(self, user: str) -> None:
@@ -67,8 +69,12 @@ class Platform:
 def answering(platform: Platform) -> Iterator[int]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
-            body = json.dumps(platform.answer(self.command, self.path)).encode()
-            self.send_response(200)
+            status, answer = 200, platform.answer(self.command, self.path)
+            if platform.broken and not self.path.startswith("/hub"):
+                problem = AtollError("The platform met an error of its own.").problem()
+                status, answer = 500, problem.model_dump(mode="json")
+            body = json.dumps(answer).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -144,3 +150,11 @@ def test_who_is_in_a_hurry_waits_for_nothing(settle: Settle) -> None:
     looks = iter([False, False])
     said = settle(platform, lambda: next(looks, True))
     assert said[-1].startswith("Not waiting any longer.")
+
+
+def test_an_error_of_the_service_itself_keeps_nothing_from_ending(settle: Settle) -> None:
+    platform = Platform(2)
+    platform.broken = True
+    said = settle(platform)
+    assert said[-1].endswith("What is not saved yet is saved at the next start.")
+    assert set(platform.statuses.values()) <= {"unsaved", "saved"}
