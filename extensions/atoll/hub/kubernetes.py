@@ -81,6 +81,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
     contained = True
     _scarcity: ClassVar[Scarcity] = Scarcity()
     _configured: dict[str, Any] | None = None  # the operator's options, before a profile's
+    _own_image: tuple[str, Any] = ("", None)  # the profile's, and the secrets to pull it with
     _home_path: str | None = None
 
     def get_state(self) -> dict[str, Any]:
@@ -117,6 +118,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
 
     async def load_user_options(self) -> None:
         """What was chosen was taken before, from our profiles; a `profile_list` is KubeSpawner's."""
+        self.image, self.image_pull_secrets = self._own_image  # another try may have changed them
         if self.profile_list:
             await self._load_listed()
         preparation = self.preparation
@@ -147,7 +149,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
         if digest is None or step.container != NOTEBOOK or not broken:
             return refusal
         short = f"{step.message}: the next best one is started"
-        return EnvironmentUnusable(str(refusal), digest=digest, short=short)
+        return EnvironmentUnusable(refusal.jupyterhub_message, digest=digest, short=short)
 
     async def shortages(self) -> dict[str, str]:
         """Why profiles cannot start now, where the cluster's nodes tell."""
@@ -255,6 +257,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
 
     def _request(self) -> StartRequest:
         request: StartRequest = super()._request() if not self.profile_list else self._of_list()
+        self._own_image = (self.image, self.image_pull_secrets)
         return request.model_copy(update={"contained": True})
 
     def _set_up(self, profile: Profile) -> None:

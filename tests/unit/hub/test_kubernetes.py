@@ -175,6 +175,16 @@ async def test_an_environment_is_started_by_its_digest_with_the_secret_to_pull_i
     assert pod["spec"]["imagePullSecrets"] == [{"name": "theirs"}]
 
 
+async def test_the_next_best_of_an_environment_that_is_gone_may_be_the_profiles_image() -> None:
+    made = spawner(pull_secret="atoll-pull")
+    await manifest(made, environment=DIGEST, image=f"localhost:5000/atoll/ada@{DIGEST}")
+    made.preparation = Preparation(start_id="st-2", ready=True, version=2)
+    await made.load_user_options()
+    pod = await made.get_pod_manifest()
+    assert pod.spec.containers[0].image == "example.org/default:1"
+    assert not pod.spec.image_pull_secrets
+
+
 async def test_a_profile_says_how_large_and_where() -> None:
     pod = await manifest(spawner({"profile": "gpu", "image": "torch"}))
     (notebook,) = pod["spec"]["containers"]
