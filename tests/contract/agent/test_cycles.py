@@ -84,10 +84,12 @@ class Cycles:
 
     def start(self, saved: Saved) -> None:
         """The node pulls what it lacks of the new image; the old one goes."""
-        before = self.registry.log.read_text().count("\n")
+        before = self.registry.log.stat().st_size
         name = f"{self.registry.address}/users/ada@{saved.image.digest}"
         self.node.ctr("images", "pull", "--plain-http", name)
-        lines = self.registry.log.read_text().splitlines()[before:]
+        with self.registry.log.open() as log:
+            log.seek(before)
+            lines = log.readlines()
         got = {m[1] for line in lines if (m := re.search(r'"GET \S*/blobs/(sha256:\w+)', line))}
         self.fetched.append(len(got & set(self.own)))
         if self.image != BASE:

@@ -107,7 +107,7 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     cluster: Cluster, node: Node, runtime: Containerd, targets: RegistryTargets, tmp_path: Path
 ) -> None:
     node.load_base()
-    container = node.run("echo kept > /srv/notes; while :; do sleep 1; done")
+    container = node.run("echo kept > /srv/notes; echo x > /tmp/x; while :; do sleep 1; done")
     begin(cluster, runtime, container)
     with agent(cluster, node, tmp_path / "state"):
         live = cluster.final(cluster.save().id)
@@ -120,6 +120,9 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     newest = cluster.checkpoints()[0]
     assert newest.digest == saved.environment
     assert newest.layer_size > 0
+    assert [(one.path, one.reason) for one in newest.left_out] == [
+        ("tmp", "/tmp holds temporary files")
+    ]
     with targets.content("atoll/ada") as content:
         assert isinstance(content, RegistryStore)
         [told] = referrers(content, str(saved.environment), artifact_type=CHANGES)
