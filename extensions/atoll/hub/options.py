@@ -22,6 +22,7 @@ from atoll.kit import words
 from atoll.kit.errors import AtollError
 
 _OFFERED: Final = 20  # earlier environments on the page; the panel in the lab lists all of them
+_STILL_SAVED: Final = (ServerStatus.UNSAVED, ServerStatus.SAVING)
 _NAMED: Final = 3  # packages that are named; the others are counted
 
 
@@ -89,7 +90,8 @@ def choices(server: Server, checkpoints: Sequence[Checkpoint], now: datetime) ->
     by_digest = {one.digest: one for one in reversed(ready)}
     target = server.continues_from or server.environment
     known = by_digest.get(target) if target else None
-    first: Choice | None = None
+    if server.status in _STILL_SAVED and not server.continues_from:
+        known = None  # what one continues with is what is being saved now
     offered = [one for one in by_digest.values() if one is not known]
     offered.sort(key=lambda one: one.created_at, reverse=True)
     before: Choice | None = None
@@ -100,18 +102,26 @@ def choices(server: Server, checkpoints: Sequence[Checkpoint], now: datetime) ->
                 str(earlier[0].digest), "Go back to the one before it", describe(earlier[0], now)
             )
             offered.remove(earlier[0])
-    if known is not None:
-        title = "Go back, as you chose" if server.continues_from else "Continue where you stopped"
-        first = Choice(LAST, title, describe(known, now))
-    elif server.status != ServerStatus.FRESH:
-        first = Choice(LAST, "Continue where you stopped", f"nothing added to {server.base_name}")
     return {
         "notice": _notice(server),
-        "first": first,
+        "first": _first_choice(server, known, now),
         "before": before,
         "fresh": Choice(BASE, "Start fresh", server.base_name),
         "earlier": [Choice(str(one.digest), _title(one, now), _contents(one)) for one in offered],
     }
+
+
+def _first_choice(server: Server, known: Checkpoint | None, now: datetime) -> Choice | None:
+    """How to go on; None for who has never started."""
+    title = "Go back, as you chose" if server.continues_from else "Continue where you stopped"
+    if known is not None:
+        return Choice(LAST, title, describe(known, now))
+    if server.status == ServerStatus.FRESH:
+        return None
+    if server.status in _STILL_SAVED:
+        return Choice(LAST, title, "with all that is being saved now")
+    unchanged = server.environment is None and server.continues_from is None
+    return Choice(LAST, title, f"nothing added to {server.base_name}" if unchanged else "")
 
 
 def describe(checkpoint: Checkpoint, now: datetime) -> str:
@@ -159,7 +169,7 @@ def _packages(changes: Changes) -> str:
 
 
 def _notice(server: Server) -> str:
-    if server.status in (ServerStatus.UNSAVED, ServerStatus.SAVING):
+    if server.status in _STILL_SAVED:
         return server.message or "Your last stop is being saved; a start waits for it."
     if server.failed_start:
         return (

@@ -114,6 +114,20 @@ def test_a_save_that_goes_on_is_said() -> None:
     assert options.choices(server, [], NOW)["notice"] == "saving your environment: 1.2 of 1.9 GB"
 
 
+@pytest.mark.parametrize("status", [ServerStatus.UNSAVED, ServerStatus.SAVING])
+def test_while_the_last_stop_is_saved_one_continues_with_that(status: ServerStatus) -> None:
+    server = _server(status=status, environment=_digest(1))
+    offered = options.choices(server, [_checkpoint(1, 4)], NOW)
+    assert offered["first"].title == "Continue where you stopped"
+    assert offered["first"].detail == "with all that is being saved now"
+    assert [one.value for one in offered["earlier"]] == [_digest(1)]  # as it was before
+
+
+def test_an_environment_that_is_not_listed_is_not_called_unchanged() -> None:
+    assert options.choices(_server(environment=_digest(9)), [], NOW)["first"].detail == ""
+    assert options.choices(_server(), [], NOW)["first"].detail == "nothing added to Python 3.11"
+
+
 @pytest.mark.parametrize(
     ("moment", "said"),
     [
