@@ -133,8 +133,9 @@ class Copy:
     ) -> None:
         """One layer of what changed since the pass before."""
         layer = self._written(self._scanned(source, begun), store)
+        part = self._last is not None
         self._last = source
-        self._add(layer)
+        self._add(layer, part=part)
 
     def _written(self, source: oci.Source, store: oci.Store) -> oci.LayerResult:
         wishes, before = self._wishes, self._done
@@ -146,11 +147,14 @@ class Copy:
             limits=wishes.limits,
         )
 
-    def _add(self, layer: oci.LayerResult) -> None:
+    def _add(self, layer: oci.LayerResult, *, part: bool = False) -> None:
+        """Adds the layer; one of a `part` of the container says nothing of what the others left out."""
         self._done += layer.size
         if layer.entries:
             self._result.layers.append(layer)
-        self._result.left_out, self._result.torn = layer.left_out, layer.torn
+        before = self._result.left_out if part else ()
+        self._result.left_out = tuple(sorted({*before, *layer.left_out}))
+        self._result.torn = layer.torn
 
     def _scanned(self, source: oci.Source, begun: Callable[[], object] | None = None) -> SecretScan:
         refuse = self._wishes.shared
