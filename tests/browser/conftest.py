@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from atoll.kit.home import Home
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.platform.driver import Platform, running
 
-from .lab import Person
+from .lab import WORK_MS, Person
 
 SHOTS = Path(__file__).parents[2] / "build" / "story"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -30,6 +30,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WORK_MS)  # a machine that does other things too
         path = shutil.which("chromium")
         chromium = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield chromium
@@ -39,6 +40,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def ada(browser: Browser, platform: Platform) -> Iterator[Person]:
     context = browser.new_context(viewport={"width": 1360, "height": 820})
+    context.set_default_timeout(WORK_MS)
     yield Person(context.new_page(), platform.url, SHOTS)
     context.close()
 

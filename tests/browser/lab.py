@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as NotInTimeError
 
 START_MS: Final = 60_000  # a first start on a busy machine
 WORK_MS: Final = 60_000
@@ -107,9 +108,7 @@ class Person:
         """Put a cell with this source at the end, run it, and answer with its output's text."""
         cells = self.notebook.locator(".jp-Cell")
         count = cells.count()
-        cells.last.locator(".cm-content").click()
-        self.page.keyboard.press("Escape")
-        self.page.keyboard.press("b")
+        self.notebook.locator(".jp-Notebook-footer").click()
         expect(cells).to_have_count(count + 1)
         cells.last.locator(".cm-content").click()
         self.page.keyboard.insert_text(source)
@@ -140,15 +139,20 @@ class Person:
     def command(self, label: str) -> None:
         """Run a command from the palette."""
         field = self.page.locator(".lm-CommandPalette-input:visible")
+        item = self.page.locator(".lm-CommandPalette-item:visible", has_text=label)
 
-        def open_() -> bool:  # a document that takes the focus at this moment takes the key too
-            self.page.keyboard.press("Control+Shift+C")
-            self.page.wait_for_timeout(300)
-            return field.is_visible()
+        def chosen() -> bool:
+            # A document that takes the focus at this moment takes the key too, or closes the palette.
+            if not field.is_visible():
+                self.page.keyboard.press("Control+Shift+C")
+            try:
+                field.fill(label, timeout=1_000)
+                item.first.click(timeout=5_000)
+            except NotInTimeError:
+                return False
+            return True
 
-        until(open_)
-        field.fill(label)
-        self.page.locator(".lm-CommandPalette-item:visible", has_text=label).first.click()
+        until(chosen)
 
     def show(self, panel: str) -> Locator:
         """Open a panel of the sidebar: datasets, environment or jobs."""

@@ -23,6 +23,8 @@ from playwright.sync_api import expect
 from hub_config.auth_secrets import user_password
 from tests.platform.driver import Platform, atoll, eventually
 
+from .conftest import SHOTS
+from .drawing import draw
 from .lab import START_MS, WORK_MS, Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("platform")]
@@ -77,17 +79,15 @@ def run_as_job(ada: Person, name: str) -> None:
     expect(form).to_have_count(0)
 
 
-def running_jobs(program: str) -> list[psutil.Process]:
-    """The processes that run this module."""
-    return [
-        one for one in psutil.process_iter(["cmdline"]) if program in (one.info["cmdline"] or [])
-    ]
-
-
-def part_of(platform: Platform, part: str) -> int | None:
-    """The process of a part of the platform, None while there is none."""
-    process = next(one.process for one in platform.status.parts if one.name == part)
-    return process.pid if process is not None else None
+def running_jobs(platform: Platform) -> list[psutil.Process]:
+    """The processes that run this platform's jobs; another's on this machine are not ours."""
+    jobs = str(platform.home.jobs)
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "atoll.jobs.execute" in command and command[-1].startswith(jobs):
+            found.append(process)
+    return found
 
 
 def test_log_in_choose_and_watch_the_start(ada: Person, platform: Platform) -> None:
@@ -137,6 +137,8 @@ def test_install_from_a_terminal_and_from_a_notebook(
     expect(panel.get_by_test_id("atoll-unsaved")).to_contain_text("seashell")
     expect(panel.get_by_test_id("atoll-unsaved")).to_contain_text("driftwood")
     ada.see("environment-unsaved")
+    draw(ada.page, SHOTS / "lab.svg", "JupyterLab: a notebook, and what is not saved yet")
+    assert ">seashell<" in (SHOTS / "lab.svg").read_text()
 
 
 def test_run_the_notebook_as_a_job_and_open_its_output(ada: Person, ada_home: Path) -> None:
@@ -266,7 +268,7 @@ def test_a_part_is_killed_and_the_story_goes_on(
     ada.add_and_run("kept = 'in the kernel'")
     killed = platform.pid(part)
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: part_of(platform, part), lambda pid: pid not in (None, killed))
+    eventually(lambda: platform.part(part), lambda pid: pid not in (None, killed))
     eventually(lambda: platform.status.phase, lambda phase: phase is Phase.READY)
     assert "in the kernel" in ada.add_and_run("kept")
     assert "(336776, 19)" in ada.add_and_run(
@@ -277,12 +279,14 @@ def test_a_part_is_killed_and_the_story_goes_on(
     ada.see(f"after-{part}-was-killed")
 
 
-def test_a_job_that_is_killed_says_so_and_can_be_run_again(ada: Person, ada_home: Path) -> None:
+def test_a_job_that_is_killed_says_so_and_can_be_run_again(
+    ada: Person, platform: Platform, ada_home: Path
+) -> None:
     write_notebook(ada_home / "waits.ipynb", WAITS)
     run_as_job(ada, "waits.ipynb")
     row = ada.show("jobs").locator("li", has_text="waits.ipynb").first
     expect(row).to_contain_text("cell 2 of 3", timeout=WORK_MS)
-    (runner,) = running_jobs("atoll.jobs.execute")
+    (runner,) = running_jobs(platform)
     runner.kill()
     expect(row).to_contain_text("ailed", timeout=WORK_MS)
     ada.see("job-killed")
@@ -296,7 +300,7 @@ def test_down_and_up_in_the_middle_of_everything(
 ) -> None:
     ada.open_terminal()
     assert ada.type(f"pip install --no-index --find-links {wheels} driftwood", ada_home) == 0
-    (runner,) = running_jobs("atoll.jobs.execute")
+    (runner,) = running_jobs(platform)
     port = urlsplit(platform.url).port
     atoll(platform.home, "down")
     assert runner.is_running()
