@@ -51,6 +51,7 @@ class Host:
     settings: dict[str, Any]
     browsers: list[httpx.Client] = field(default_factory=list)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)  # of a part, besides
 
     def __post_init__(self) -> None:
         self.ip = os.environ["KUBE_NODE_IP"]
@@ -121,6 +122,7 @@ class Host:
         for part in parts:
             argv, more = self._command(part)
             environ = {**os.environ, "ATOLL_HOME": str(self.home.path), **more}
+            environ |= self.variables.get(part, {})
             with (self.home.logs / f"{part}.log").open("ab") as log:
                 self.processes[part] = subprocess.Popen(
                     argv, cwd=self.home.run, env=environ, stdout=log, stderr=log
@@ -224,14 +226,18 @@ class Guest(User):
         answer = self.api("POST", path, json={"user_options": options} if options else {})
         assert answer.status_code in (201, 202), answer.text
 
+    def follow(self, server: str = "") -> Iterator[str]:
+        """What the progress page says of a start, as it is said."""
+        path = f"servers/{server}/progress" if server else "server/progress"
+        url = f"hub/api/users/{self.name}/{path}"
+        with self.http.stream("GET", url, timeout=120) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data:"):
+                    yield str(json.loads(line.removeprefix("data:"))["message"])
+
     def messages(self, server: str = "") -> list[str]:
-        """What the progress page says of a start, until it is over."""
-        path = f"users/{self.name}/servers/{server}/progress"
-        if not server:
-            path = f"users/{self.name}/server/progress"
-        with self.http.stream("GET", f"hub/api/{path}", timeout=120) as answer:
-            lines = [line for line in answer.iter_lines() if line.startswith("data:")]
-        return [json.loads(line.removeprefix("data:"))["message"] for line in lines]
+        """All of it, once the start is over."""
+        return list(self.follow(server))
 
     def refusal(self, **options: str) -> str:
         """What a start that cannot be leads to."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import yaml
 from atoll.checkpoints.models import ServerStatus
 
 from tests.kubernetes.driver import kubectl, run
@@ -91,7 +96,7 @@ def test_a_start_says_what_happens_and_a_stop_keeps_the_layer(host: Host) -> Non
 
     began = time.monotonic()
     ada.stop()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5, "the hub waits for no save and no pod"
     over = ended(ada)
     assert over["metadata"]["uid"] == pod["metadata"]["uid"]
     assert over["metadata"]["labels"]["atoll.dev/unsaved"] == "true"
@@ -225,7 +230,7 @@ def test_a_quota_is_waited_for_and_then_named(host: Host) -> None:
     with quota(pods="0"):
         began = time.monotonic()
         refusal = ida.refusal(profile="small")
-        assert "requested: pods=1" in refusal or "asks for pods=1" in refusal
+        assert "asks for pods=1" in refusal
         assert time.monotonic() - began < 60
 
 
@@ -239,11 +244,13 @@ def test_a_quota_that_gets_room_lets_the_start_go_on(host: Host) -> None:
     ]
     with quota(pods=str(len(alive))):
         kim.begin()
-        eventually(
-            lambda: "waiting for the quota" in kim.http.get("hub/spawn-pending/kim").text or True,
-            bool,
-        )
-        jo.stop()
+        said = []
+        for message in kim.follow():
+            if message.startswith("waiting for the quota"):
+                said.append(message)
+                if len(said) == 1:
+                    jo.stop()
+        assert said
         kim.wait_ready()
     kim.stop()
 
@@ -302,3 +309,111 @@ def test_stop_save_and_continue_by_digest_with_an_agent_on_the_host(host: Host) 
     assert said[-1].startswith("Server ready"), said
     assert nia.pod["spec"]["containers"][0]["image"] == IMAGE
     nia.stop()
+
+
+class Cut:
+    """A way to the API server that can be cut, as when it is replaced."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._ear = socket.create_server(("127.0.0.1", 0))
+        self.port = self._ear.getsockname()[1]
+        self._open: set[socket.socket] = set()
+        self.cut = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def sever(self) -> None:
+        """End all connections, and take no other one."""
+        self.cut = True
+        for one in list(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def heal(self) -> None:
+        """Let connections through again."""
+        self.cut = False
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.sever()
+        self._ear.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._ear.accept()
+            except OSError:
+                return
+            if self.cut:
+                near.close()
+                continue
+            far = socket.create_connection(self._target)
+            self._open |= {near, far}
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while chunk := source.recv(65536):
+                target.sendall(chunk)
+        except OSError:
+            pass
+        finally:
+            for one in (source, target):
+                self._open.discard(one)
+                one.close()
+
+
+@pytest.fixture
+def cut(host: Host, tmp_path: Path) -> Iterator[Cut]:
+    """The hub's way to the API server."""
+    document = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    cluster = document["clusters"][0]["cluster"]
+    server = urlsplit(cluster["server"])
+    assert server.hostname is not None
+    cut = Cut(server.hostname, server.port or 443)
+    cluster["server"] = f"https://127.0.0.1:{cut.port}"
+    cluster["tls-server-name"] = server.hostname
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    host.variables["hub"] = {"ATOLL_KUBERNETES__KUBECONFIG": str(tmp_path / "kubeconfig")}
+    host.kill("hub")
+    host.begin("hub")
+    yield cut
+    cut.close()
+    host.variables.clear()
+    host.kill("hub")
+    host.begin("hub")
+
+
+def test_a_minute_without_api_server_ends_no_server_and_heals(host: Host, cut: Cut) -> None:
+    oda = host.user("oda")
+    oda.start()
+    uid = oda.pod["metadata"]["uid"]
+    cut.sever()
+    deadline = time.monotonic() + 75  # KubeSpawner's watch has given up by then
+    while time.monotonic() < deadline:
+        assert oda.servers()[""]["ready"]
+        time.sleep(1)
+    oda.begin("other")
+    cut.heal()
+    oda.wait_ready("other")
+    assert oda.servers()[""]["ready"]
+    oda.stop()
+    over = eventually(
+        lambda: [pod for pod in oda.pods() if pod["metadata"]["uid"] == uid],
+        lambda pods: bool(pods) and pods[0]["status"]["phase"] == "Failed",
+    )
+    assert over[0]["metadata"]["labels"]["atoll.dev/unsaved"] == "true"
+
+
+def test_a_stop_while_the_api_server_is_away_is_carried_out_once_it_is_back(
+    host: Host, cut: Cut
+) -> None:
+    pia = host.user("pia")
+    pia.start()
+    cut.sever()
+    answer = pia.api("DELETE", "users/pia/server")
+    assert answer.status_code in (202, 204)
+    eventually(pia.servers, lambda servers: not servers, 60)
+    cut.heal()
+    assert ended(pia)["metadata"]["labels"]["atoll.dev/unsaved"] == "true"
