@@ -20,7 +20,8 @@ HOLD: Final = "atoll-hold"
 """The container that holds a deleted pod until it is saved."""
 
 _NODES: Final = re.compile(
-    r"(?P<fit>\d+)/(?P<all>\d+) nodes are available: (?P<why>.*?)\.?(?: preemption: .*)?$",
+    r"(?P<fit>\d+)/(?P<all>\d+) nodes are available: (?P<why>.*?)\.?"
+    r"(?: no new claims to deallocate,?)?(?: preemption: .*)?$",
     re.DOTALL,
 )
 _PULLED: Final = re.compile(r"Image size: (\d+) bytes")

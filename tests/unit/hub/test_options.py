@@ -195,7 +195,8 @@ def test_in_a_cluster_each_profile_shows_its_images_sizes_and_what_it_lacks() ->
     assert 'name="size.cpu"' in page
     assert "all 4 GPU in use; ada asked before you" in page
     assert "2 GPUs" in page
-    assert '<option value="l" selected>Large · 8' in page
+    assert '<option value="l" selected>Large · 8 CPU</option>' in page
+    assert '<option value="s" >s · 1 CPU</option>' in page
     assert "is not saved when it stops" in page
     assert page.count('value="cpu" checked') == 1
 

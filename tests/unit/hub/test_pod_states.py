@@ -60,6 +60,15 @@ def test_a_pod_that_fits_no_node_says_so_in_the_schedulers_words() -> None:
     assert step.detail == message
 
 
+def test_what_the_scheduler_says_of_other_things_is_left_out() -> None:
+    message = (
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1"
+        " nodes are available: 1 Preemption is not helpful for scheduling."
+    )
+    step = pod_states.read(_unscheduled(message), [])
+    assert step.message == "waiting for a node: 0 of 1 can take it (1 Insufficient cpu)"
+
+
 def test_a_node_that_is_being_added_is_said() -> None:
     pod = _unscheduled("0/1 nodes are available: 1 Insufficient cpu.")
     added = pod_states.read(pod, [_event("TriggeredScaleUp", "pod triggered scale-up: …")])
