@@ -291,8 +291,8 @@ class Database(Values):
 class PrePuller(Workload):
     """Pulls the profiles' images to every node before somebody waits for them."""
 
-    images: list[str] = said("More images to pull; each must have `/bin/sh`.", [])
-    resources: Resources = asks("10m", "16Mi", "64Mi")
+    images: list[str] = said("More images to pull; each must have `/bin/sh` and `sleep`.", [])
+    resources: Resources = asks("1m", "4Mi", "32Mi")
 
 
 class Culler(Values):

@@ -223,9 +223,10 @@ def test_images_are_pulled_in_advance_each_once() -> None:
         "settings": {"hub": {"profiles": profiles}},
         "prePuller": {"images": ["example/more:1"]},
     }
-    pulled = [one["image"] for one in spec_of(render(values), "pre-puller")["initContainers"]]
+    pulled = [one["image"] for one in spec_of(render(values), "pre-puller")["containers"]]
     own = "registry.example/atoll/singleuser:0.1.0"
-    assert pulled == [own, "example/gpu:1", "example/a:1", "example/more:1"]
+    hold = "registry.example/atoll/hold:0.1.0"
+    assert pulled == [own, "example/gpu:1", "example/a:1", "example/more:1", hold]
 
 
 def test_idle_servers_are_stopped_unless_the_culler_is_off() -> None:
