@@ -63,11 +63,13 @@ def make(session: Session, job_id: str) -> ClaimRow:
 
 def tried(session: Session, job_id: str) -> None:
     """One more pod was made."""
+    make(session, job_id)
     _change(session, _of(job_id).values(tries=ClaimRow.tries + 1))
 
 
 def take(session: Session, job_id: str, claimant: str, pod: str, moment: datetime) -> bool:
     """Take the job, for good; True also for the claimant that has it already."""
+    make(session, job_id)
     taken = _of(job_id).where(ClaimRow.claimant.is_(None))
     values = {"claimant": claimant, "pod": pod, "claimed_at": moment, "heard_at": moment}
     if _change(session, taken.values(**values)):

@@ -71,6 +71,25 @@ class Line:
         return decisions
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How many are before a job: places in use and jobs that wait ahead, of all and of its user."""
+
+    active: int
+    ahead: int
+    active_of_user: int = 0
+    ahead_of_user: int = 0
+
+
+def certain(before: Before, places: int, per_user: int) -> bool:
+    """Whether a job that is ready may begin whatever becomes of those ahead of it.
+
+    So is most of them decided, without reading a line that may be long.
+    """
+    own = before.active_of_user + before.ahead_of_user
+    return before.active + before.ahead < places and (per_user == 0 or own < per_user)
+
+
 def decide(line: Line, id_: str) -> Decision:
     """The decision about one job that waits in the line."""
     return line.decisions[id_]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy.orm import Session
+
 from atoll.jobs import queue, store
 from atoll.jobs.ground import Ground, holder
 from atoll.jobs.models import JobStatus, JobTarget
@@ -77,7 +79,9 @@ class JobReconciler:
             case JobStatus.QUEUED:
                 return self._wait(row)
             case JobStatus.ADMITTED:
-                return self._begin(row)
+                with self._ground.database.write() as session:
+                    self._begin(session, row)
+                return _AT_ONCE_S
             case JobStatus.STARTING | JobStatus.RUNNING:
                 return self._stop(row) if stopped else self._follow(row)
             case _:
@@ -87,25 +91,39 @@ class JobReconciler:
         """In the line: find its environment, then see whether it is its turn."""
         if row.environment is None:
             return self._find_environment(row)
-        settings = self._ground.settings
         with self._ground.database.read() as session:
-            if not store.has_room(session, row.queue, settings.places):
+            if not store.has_room(session, row.queue, self._ground.settings.places):
                 return None  # woken when the line moves
         with self._ground.database.write() as session:
-            version = store.queue_version(session, row.queue)
+            current = session.get(JobRow, row.id)
+            if current is None or current.version != row.version:
+                raise OvertakenError("The job changed meanwhile.")
+            return _AT_ONCE_S if self._admit(session, current) else None
+
+    def _admit(self, session: Session, row: JobRow) -> bool:
+        """Let in this job, or all whose turn it is, so that a long line is read a few times only.
+
+        True where this one is among them.
+        """
+        settings = self._ground.settings
+        version = store.queue_version(session, row.queue)
+        before = store.before(session, row, of_user=settings.places_per_user > 0)
+        admitted = [row.id]
+        if not queue.certain(before, settings.places, settings.places_per_user):
             line = store.line(session, row.queue, settings)
-            if row.id not in line.positions:
-                return _AT_ONCE_S  # it is not queued any more
-            # whoever looks lets in all whose turn it is: a line of thousands is read a few times
             admitted = queue.admitted(line)[:_ADMITTED_AT_ONCE]
-            if not admitted:
-                return None
-            store.take_place(session, row.queue, version)
-            for id_ in admitted:
+        if not admitted:
+            return False
+        store.take_place(session, row.queue, version)
+        for id_ in admitted:
+            if id_ == row.id:
+                self._begin(session, row)
+            else:
                 other = session.get_one(JobRow, id_)
                 change_job(session, other, status=JobStatus.ADMITTED, reason=None, message=None)
-            store.tell_line(session, row.queue)
-        return _AT_ONCE_S if row.id in admitted else None
+        if before.active + len(admitted) >= settings.places:
+            store.tell_line(session, row.queue)  # with room left they move up by themselves
+        return row.id in admitted
 
     def _find_environment(self, row: JobRow) -> float | None:
         environments = self._ground.environments
@@ -117,24 +135,23 @@ class JobReconciler:
             if isinstance(found, str):
                 environments.hold(session, found, holder(row.id))
                 change_job(session, row, environment=str(found), reason=None, message=None)
+                self._admit(session, session.get_one(JobRow, row.id))
                 return _AT_ONCE_S
             if (row.reason, row.message) != (found.reason, found.message):
                 change_job(session, row, reason=found.reason, message=found.message)
         return _ENSURE_S
 
-    def _begin(self, row: JobRow) -> float | None:
+    def _begin(self, session: Session, row: JobRow) -> None:
         """It has a place: from now on its token is good, and the runner may run it."""
         token = token_of(self._ground.token_secret(), row.id)
-        with self._ground.database.write() as session:
-            change_job(
-                session,
-                row,
-                status=JobStatus.STARTING,
-                token_hash=hash_of(token),
-                reason="starting",
-                message="It has a place and is about to start.",
-            )
-        return _AT_ONCE_S
+        change_job(
+            session,
+            row,
+            status=JobStatus.STARTING,
+            token_hash=hash_of(token),
+            reason="starting",
+            message="It has a place and is about to start.",
+        )
 
     def _follow(self, row: JobRow) -> float | None:
         """Write down what the runner sees."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.jobs import claims
 from atoll.jobs.models import JobStatus, Resources
-from atoll.jobs.queue import Line, Waiting
+from atoll.jobs.queue import Before, Line, Waiting
 from atoll.jobs.settings import JobSettings
 from atoll.kit.db import Base, Moment, Row, guarded_update
 from atoll.kit.errors import ConflictError
@@ -224,6 +224,21 @@ def line(session: Session, name: str, settings: JobSettings) -> Line:
         waiting=waiting,
         per_user=settings.places_per_user,
         active_of=_active_of(session, name) if settings.places_per_user else {},
+    )
+
+
+def before(session: Session, row: JobRow, *, of_user: bool) -> Before:
+    """How many are before a job that waits; those of its user only where they are asked for."""
+    ahead = (
+        select(func.count())
+        .where(JobRow.queue == row.queue, JobRow.status == JobStatus.QUEUED)
+        .where(JobRow.id < row.id)
+    )
+    return Before(
+        active=_active(session, row.queue),
+        ahead=session.scalar(ahead) or 0,
+        active_of_user=_active_of(session, row.queue).get(row.user, 0) if of_user else 0,
+        ahead_of_user=(session.scalar(ahead.where(JobRow.user == row.user)) or 0) if of_user else 0,
     )
 
 

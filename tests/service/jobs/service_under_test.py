@@ -100,7 +100,11 @@ def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
     hub = HubStub()
     checkpoints = Checkpoints(database, home, quick, hub)
     environments = checkpoints.environments
-    cluster = KubernetesSection(kubeconfig=str(home.path / "kubeconfig"), service_url=url)
+    cluster = KubernetesSection(
+        kubeconfig=str(home.path / "kubeconfig"),
+        service_url=url,
+        jobs_namespace=os.environ.get("TEST_NAMESPACE", "atoll-jobs"),
+    )
     runner = runner_of(settings, cluster, database=database, home=home, environments=environments)
     jobs = Jobs(database, home, settings, environments, hub, service_url=url, runner=runner)
     events = EventStream(database)
@@ -190,7 +194,8 @@ def main(home: str, settings: str, deadly: str = "") -> None:
         die_at(deadly)
     place = Home(Path(home))
     known = place.run / "known-port"
-    with listening(int(known.read_text()) if known.exists() else 0) as ear:
+    port = int(known.read_text()) if known.exists() else 0
+    with listening(port, os.environ.get("TEST_HOST", "127.0.0.1")) as ear:
         app = build(place, JobSettings.model_validate(json.loads(settings)), url_of(ear))
         for name in ("known-port", "port"):
             draft = place.run / f"{name}.draft"

@@ -34,6 +34,7 @@ class Platform:
 
     home: Home
     settings: JobSettings
+    environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     spoken: list[Atoll] = field(default_factory=list)
 
@@ -51,10 +52,11 @@ class Platform:
                 *([die_at] if die_at else []),
             ],
             cwd=ROOT,
-            env=variables(self.home),
+            env={**variables(self.home), **self.environ},
         )
         eventually(port.exists, bool)
-        atoll = Atoll(f"http://127.0.0.1:{port.read_text()}/")
+        host = self.environ.get("TEST_HOST", "127.0.0.1")
+        atoll = Atoll(f"http://{host}:{port.read_text()}/")
         self.spoken.append(atoll)
         return atoll
 

@@ -68,17 +68,21 @@ class KubernetesRunner:
 
     def start(self, work: Work) -> None:
         """Make the job's pod. Raises UnavailableError, KubeRefusedError with the cluster's words."""
-        with self._database.write() as session:
-            claim = claims.make(session, work.id)
-        if not claim.open:
+        with self._database.read() as session:
+            claim = claims.find(session, work.id)
+        if claim is not None and not claim.open:
             return
-        found = self._get(work.id)
+        found = self._get(work.id) if claim is not None else None
         if found is not None:
             self._make_way(work.id, found)
-            return
-        if claim.tries >= _TRIES:
+        elif claim is not None and claim.tries >= _TRIES:
             self._settle(work.id, pods.NEVER)
-            return
+        elif self._make(work):
+            with self._database.write() as session:
+                claims.tried(session, work.id)
+
+    def _make(self, work: Work) -> bool:
+        """Make secret and pod; False where the pod is there."""
         image = self._images(work.environment) or self._settings.image
         if not image:
             raise InvalidError(
@@ -87,9 +91,7 @@ class KubernetesRunner:
             )
         size = size_of(work.resources, self._settings)
         self._create("secrets", manifests.secret(work, self._place))
-        if self._create("pods", manifests.pod(work, size, image, self._place)):
-            with self._database.write() as session:
-                claims.tried(session, work.id)
+        return self._create("pods", manifests.pod(work, size, image, self._place))
 
     def look(self, id_: str) -> Seen:
         """How the job stands, by its claim and its pod."""
