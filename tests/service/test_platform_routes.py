@@ -30,7 +30,7 @@ def url(home: Home) -> Iterator[str]:
 
 def call(url: str, path: str, token: str = "ada", **more: object) -> httpx.Response:
     headers = {"Authorization": f"token {token}"}
-    return httpx.get(f"{url}/api/v1/{path}", headers=headers, **more)  # type: ignore[arg-type]
+    return httpx.get(f"{url}/api/v1/{path}", headers=headers, timeout=30, **more)  # type: ignore[arg-type]
 
 
 def happen(home: Home, subject: str, *audience: str) -> None:
