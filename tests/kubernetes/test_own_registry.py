@@ -128,10 +128,8 @@ def test_what_is_saved_there_is_started_from_there(release: Release) -> None:
 
 def test_without_the_login_no_node_pulls_it(release: Release) -> None:
     """The registry refuses it to a pod that has no pull secret, by its own node's words."""
-    bo = release.user("bo")
-    bo.start()
-    bo.stop()
-    saved = bo.settled()
+    saved = release.user("ada").server()
+    assert saved.environment is not None
     security = {
         "runAsNonRoot": True,
         "runAsUser": 1000,
@@ -141,9 +139,8 @@ def test_without_the_login_no_node_pulls_it(release: Release) -> None:
     }
     container = {
         "name": "thief",
-        # nothing that the node has already
-        "image": f"{release.registry}/atoll/bo@{saved.environment}",
-        "imagePullPolicy": "Always",
+        "image": f"{release.registry}/atoll/ada@{saved.environment}",
+        "imagePullPolicy": "Always",  # the node may have it already
         "securityContext": security,
     }
     pod = {
