@@ -18,6 +18,7 @@ from atoll.checkpoints import client
 from atoll.checkpoints.models import Checkpoint, Server
 from atoll.kit.home import Home
 
+from tests.kubernetes import nodes
 from tests.platform.driver import User, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -194,13 +195,14 @@ def installed(values: Sequence[Path | str], namespace: str = RELEASE) -> Iterato
     With ATOLL_KEEP set it stays, for a look.
     """
     platform = Platform(namespace)
-    options: list[str] = []
+    options = ["-f", "-"]  # what is so of this cluster's nodes
+    told = json.dumps(nodes.values()).encode()
     for one in values:
         options += ["-f", str(one)] if isinstance(one, Path) else ["--set", one]
     try:
         run(
             "helm", "upgrade", "--install", RELEASE, str(ROOT / "helm/atoll"), "-n", namespace,
-            "--create-namespace", "--wait", "--timeout", "8m", *options,
+            "--create-namespace", "--wait", "--timeout", "8m", *options, given=told,
         )  # fmt: skip
         platform.ready()
         yield platform
