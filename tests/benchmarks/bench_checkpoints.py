@@ -15,7 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from atoll.checkpoints.models import CheckpointRequest, CheckpointStatus, ServerStatus, StartRequest
+from atoll.checkpoints.models import (
+    CheckpointRequest,
+    CheckpointStatus,
+    ServerStatus,
+    Started,
+    StartRequest,
+)
 from atoll.checkpoints.preparing import Preparing
 from atoll.checkpoints.saving import Saving
 from atoll.checkpoints.service import MIGRATIONS, Checkpoints
@@ -63,7 +69,8 @@ class _Platform:
         self.saving = Saving(self.ground)
         started = self.checkpoints.servers.start("ada", "-", StartRequest())
         assert Preparing(self.ground).prepare(self.row()) is None
-        self.checkpoints.servers.started("ada", "-", started.start_id)
+        assert started.start_id is not None
+        self.checkpoints.servers.started("ada", "-", Started(start_id=started.start_id))
         assert self.row().status == ServerStatus.RUNNING
         self.env = self.ground.directory(self.row()).env
 
