@@ -40,19 +40,26 @@ Row = dict[str, object]
 
 
 def tree(root: Path) -> tuple[int, int]:
-    """Real files below `root/_PLACE`: how many, and their bytes."""
+    """Real files below `root/_PLACE`, the largest packages first: how many, and their bytes."""
     source = Path(oci.__file__).parents[3] / ".venv/lib"
     [packages] = source.glob("python3*/site-packages")
+    chosen = [one for one in packages.iterdir() if one.name not in _NOT_SCIENCE]
     files = size = 0
-    for place, directories, names in os.walk(packages):
-        directories[:] = sorted(d for d in directories if d not in _NOT_SCIENCE)
-        target = root / _PLACE / Path(place).relative_to(packages)
-        target.mkdir(parents=True, exist_ok=True)
-        for name in sorted(names)[: FILES - files]:
-            shutil.copy2(Path(place) / name, target / name, follow_symlinks=False)
+    for package in sorted(chosen, key=_size, reverse=True):
+        for path in sorted(package.rglob("*")) if package.is_dir() else [package]:
+            if files == FILES or not path.is_file() or path.is_symlink():
+                continue
+            target = root / _PLACE / path.relative_to(packages)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
             files += 1
-            size += (target / name).lstat().st_size
+            size += target.stat().st_size
     return files, size
+
+
+def _size(package: Path) -> int:
+    found = package.rglob("*") if package.is_dir() else iter([package])
+    return sum(path.lstat().st_size for path in found)
 
 
 def filled(node: Node, upper_of: Path, identity: str, image: str = BASE) -> Path:

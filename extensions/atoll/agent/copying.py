@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -30,8 +30,12 @@ from atoll.oci.watch import Watch, notices_writes
 
 DELTA: Final = 64 << 20
 """Logical bytes that a cut may have to read: a fraction of a second, and kept in memory."""
+FEW: Final = 100
+"""Files and directories likewise: each takes a tenth of a millisecond, and much more on a busy node."""
 ROUNDS: Final = 3
 """Passes before the cut at most: a container that writes faster than it is read never gets there."""
+_URGENT: Final = (-10, 0)
+"""Priorities for the cut: a container that stands still waits for every other process on a busy node."""
 _UNMERGED: Final = (
     *(oci.InvalidImageError, oci.UnsafeLayerError, oci.LimitError),
     *(oci.MissingError, oci.DigestError),
@@ -97,7 +101,7 @@ class Copy:
                     self._source(watch=noticing),
                     begun=lambda: clean_mappings(freezer, self._container.upper),
                 )
-                if self._delta(noticing) <= DELTA:
+                if self._is_little(noticing):
                     break
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             aside = Aside(self._store, state)
@@ -188,9 +192,14 @@ class Copy:
             only={*touched, *(path.rpartition(b"/")[0] for path in mapped)},
         )
 
-    def _delta(self, watch: Watch | None) -> int:
-        """Logical bytes that have changed since the last pass, as of now."""
-        return sum(entry.size for entry in self._cut(watch).entries())
+    def _is_little(self, watch: Watch | None) -> bool:
+        """Whether what has changed since the last pass, as of now, may be read while it is frozen."""
+        size = number = 0
+        for entry in self._cut(watch).entries():
+            size, number = size + entry.size, number + 1
+            if size > DELTA or number > FEW:
+                return False
+        return True
 
     def _tell(self, done: int) -> None:
         if self._wishes.progress is not None:
@@ -281,13 +290,14 @@ def _removed(container: Container) -> ContainerRemovedError:
 
 @contextmanager
 def _unhindered() -> Iterator[None]:
-    """At normal priority (of this thread, and those it starts) as long as somebody stands still."""
+    """Before others (this thread, and those it starts) as long as somebody stands still."""
     before = os.getpriority(os.PRIO_PROCESS, 0)
-    if before <= 0 or os.geteuid() != 0:
-        yield
-        return
-    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    for urgent in _URGENT:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, urgent)
+            break
     try:
         yield
     finally:
-        os.setpriority(os.PRIO_PROCESS, 0, before)
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, before)

@@ -17,7 +17,7 @@ from atoll.oci.stack import Stack
 _MUCH: Final = 0.1
 """Part of the own layers' stored bytes that a save must bring before it is looked what it hides:
 so that looking costs a part of saving, however large the layers below are."""
-_AS_LIVE: Final = 2  # layers that a live save makes: a pass and a cut
+_AS_LIVE: Final = 3  # layers that a live save mostly makes: a pass or two, and a cut
 
 
 @dataclass(frozen=True, slots=True)
