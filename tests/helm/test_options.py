@@ -328,6 +328,13 @@ def test_containerd_may_be_elsewhere_on_the_nodes() -> None:
     assert agent["command"][4:6] == ["--address", places["containerdSocket"]]
     mounted = {one["mountPath"] for one in agent["volumeMounts"]}
     assert {places["containerdState"], places["containerdRoot"], "/run/atoll-agent"} <= mounted
+    types = {
+        one["hostPath"]["path"]: one["hostPath"]["type"]
+        for one in spec["volumes"]
+        if "hostPath" in one
+    }
+    assert types[places["containerdRoot"]] == "Directory", "a wrong path is seen, not made"
+    assert types["/run/atoll-agent"] == "DirectoryOrCreate"
 
 
 def test_prometheus_finds_the_service() -> None:
