@@ -8,10 +8,11 @@ from typing import Annotated, Final, Literal
 
 from atoll.checkpoints.settings import RegistrySettings
 from atoll.hub.profiles import DEFAULT_PROFILES, Profile, ProfileName
+from atoll.hub.resources import in_order
 from atoll.hub.storage import StorageSection
 from atoll.kit.kube.settings import KubernetesSection
 from atoll.kit.settings import Section
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 USER_NAME: Final = r"^[a-z0-9][a-z0-9._@+-]{0,62}$"
 """What a user may be called: a plain directory name, also on file systems that ignore case."""
@@ -39,7 +40,7 @@ class HubSection(Section):
     stop_grace_s: Seconds = 5  # for a server to end by itself before it is killed
     cull_after_s: Annotated[int, Field(ge=0)] = 0  # idle servers are stopped and saved; 0: never
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
-    profiles: dict[ProfileName, Profile] = DEFAULT_PROFILES
+    profiles: Annotated[dict[ProfileName, Profile], AfterValidator(in_order)] = DEFAULT_PROFILES
     contact: Annotated[str, Field(max_length=200)] = ""  # whom a refused user may ask, as read
     # servers as pods of a cluster
     spawner: Literal["local", "kubernetes"] = "local"

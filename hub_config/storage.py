@@ -15,6 +15,8 @@ def configure(c: Any, settings: StorageSection, _home: Home) -> None:
     spawner.storage_pvc_ensure = settings.kind == "dynamic"
     if settings.storage_class:
         spawner.storage_class = settings.storage_class
+    spawner.pvc_name_template = "claim-{username}"  # a user's servers share the home
+    spawner.delete_pvc = settings.delete_with_user
     spawner.storage_capacity = settings.capacity
     spawner.storage_access_modes = list(settings.access_modes)
     spawner.remember_pvc_name = True

@@ -35,12 +35,21 @@ def _table(values: dict[str, Any], prefix: str = "") -> str:
     """A TOML document; enough of TOML for settings."""
     plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
     lines = [f"[{prefix}]"] if prefix else []
-    lines += [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in plain.items()]
+    lines += [f"{json.dumps(name)} = {_value(value)}" for name, value in plain.items()]
     text = "\n".join(lines) + "\n"
     for name, value in values.items():
         if isinstance(value, dict):
             text += _table(value, f"{prefix}.{json.dumps(name)}" if prefix else json.dumps(name))
     return text
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_value(one) for one in value)}]"
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(name)} = {_value(one)}" for name, one in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value)
 
 
 @dataclass

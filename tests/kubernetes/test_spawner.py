@@ -25,6 +25,7 @@ from tests.platform.driver import eventually
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
 IMAGE = "localhost:5000/spawner/user:dev"
+GATE = "kueue.x-k8s.io/admission"
 SETTINGS: dict[str, Any] = {
     "hub": {
         "profiles": {
@@ -46,6 +47,12 @@ SETTINGS: dict[str, Any] = {
             "deaf": {"title": "Deaf", "variables": {"FAIL": "deaf"}},
             "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}, "cpu": 1},
             "bare": {"title": "Bare", "image": "localhost:5000/library/python:3.11-slim"},
+            "gated": {
+                "title": "Gated",
+                "cpu_guarantee": 0.01,
+                "cpu": 0.1,
+                "kubespawner": {"extra_pod_config": {"schedulingGates": [{"name": GATE}]}},
+            },
             "unbound": {
                 "title": "Unbound",
                 "volumes": {"none": {"claim": "there-is-none", "mount": "/data"}},
@@ -255,17 +262,35 @@ def test_a_quota_that_gets_room_lets_the_start_go_on(host: Host) -> None:
     kim.stop()
 
 
+def test_a_pod_that_kueue_holds_back_waits_as_long_as_kueue_wants(host: Host) -> None:
+    ray = host.user("ray")
+    ray.begin(profile="gated")
+    said = ray.follow()
+    assert any("Kueue" in message for message in said)
+    began = time.monotonic()
+    eventually(
+        lambda: time.monotonic() - began, lambda passed: passed > 10
+    )  # schedule_timeout_s: 8
+    name = ray.pod["metadata"]["name"]
+    gone = '[{"op": "remove", "path": "/spec/schedulingGates"}]'
+    kubectl("patch", "pod", name, "-n", SERVERS, "--type=json", "-p", gone)
+    ray.wait_ready()
+    ray.stop()
+
+
 def test_a_home_of_its_own_class_is_bound_and_kept(host: Host) -> None:
-    host.write(hub={"storage": {"kind": "dynamic", "capacity": "16Mi"}})
+    host.write(hub={"storage": {"kind": "dynamic", "capacity": "16Mi"}, "schedule_timeout_s": 120})
     host.kill("hub")
     host.begin("hub")
     try:
         lou = host.user("lou")
         lou.start()
         lou.sh("echo kept > /home/jovyan/note")
-        assert lou.sh("stat -c %g /home/jovyan").strip()
+        lou.start("other")
+        assert lou.sh("cat /home/jovyan/note") == "kept\n", "a user's servers share the home"
+        assert len({pod["spec"]["nodeName"] for pod in lou.pods()}) == 1
         lou.stop()
-        ended(lou)
+        lou.stop("other")
         claims = json.loads(kubectl("get", "pvc", "-n", SERVERS, "-o", "json"))["items"]
         assert [one["status"]["phase"] for one in claims] == ["Bound"]
     finally:

@@ -56,6 +56,7 @@ _CHANGED: Final = (
     "tolerations",
     "volumes",
     "volume_mounts",
+    "pod_affinity_required",
     "image_pull_secrets",
 )
 """The options of KubeSpawner that a start sets."""
@@ -76,6 +77,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
     volumes: Any
     volume_mounts: Any
     tolerations: Any
+    pod_affinity_required: Any
     image_pull_secrets: Any
 
     contained = True
@@ -206,6 +208,10 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
             if profile.shared_memory is not None:
                 volume, mount = storage.shared_memory(profile.shared_memory)
                 more.append(([volume], [mount]))
+        if self.storage.on_one_node:
+            user = self._build_common_labels({})[storage.USER_LABEL]
+            rules = self._sorted_dict_values(self.pod_affinity_required)
+            self.pod_affinity_required = [*rules, storage.beside(user)]
         for new_volumes, new_mounts in more:
             volumes += new_volumes
             mounts += new_mounts

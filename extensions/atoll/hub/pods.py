@@ -150,14 +150,12 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
         """Pods of this very server that run: a hub before this one started them, and lost them."""
         with self._refusals():
             await self._start_watching_pods()
-        pods = [msgspec.convert(raw, Pod) for raw in list(self.pod_reflector.pods.values())]
+        mine = (self.user.name, self.name)
+        pods = [raw for raw in list(self.pod_reflector.pods.values()) if _owner(raw) == mine]
         return [
             pod
-            for pod in pods
-            if SERVER_LABEL in pod.metadata.labels
-            and pod.metadata.name != self.pod_name
-            and _owner(pod) == (self.user.name, self.name)
-            and not _ends(pod)
+            for pod in (msgspec.convert(raw, Pod) for raw in pods)
+            if pod.metadata.name != self.pod_name and not _ends(pod)
         ]
 
     async def end_leftover(self, pod: Pod) -> None:
@@ -319,9 +317,11 @@ class PodSpawner(KubeSpawner):  # type: ignore[misc]  # KubeSpawner has no types
         return Attempt(image=self.image, memory=memory, log=log, contact=self.contact)
 
 
-def _owner(pod: Pod) -> tuple[str, str]:
-    """The user and the server that a pod is of."""
-    notes = pod.metadata.annotations
+def _owner(raw: dict[str, Any]) -> tuple[str, str] | None:
+    """The user and the server that a pod is of, None where it is no server's of this platform."""
+    if SERVER_LABEL not in raw["metadata"].get("labels", {}):
+        return None
+    notes = raw["metadata"].get("annotations", {})
     return notes.get("hub.jupyter.org/username", ""), notes.get("hub.jupyter.org/servername", "")
 
 

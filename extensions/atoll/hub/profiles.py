@@ -17,8 +17,10 @@ from atoll.hub.resources import (
     Image,
     ImageChoice,
     Label,
+    Order,
     Size,
     Toleration,
+    in_order,
 )
 from atoll.hub.storage import ShareName, Volume
 from atoll.kit.errors import ForbiddenError, InvalidError
@@ -37,6 +39,7 @@ class Profile(Section):
     """
 
     title: Annotated[str, Field(min_length=1, max_length=100)]
+    order: Order = 0
     description: Annotated[str, Field(max_length=500)] = ""
     cpu: Cpu | None = None  # the most it gets
     memory: Bytes | None = None  # such as 4G; with more it is ended
@@ -47,9 +50,13 @@ class Profile(Section):
     memory_guarantee: Bytes | None = None
     gpu: Gpu | None = None
     image: Image | None = None  # none: `hub.image`
-    images: dict[ChoiceName, ImageChoice] = Field(default_factory=dict)  # the first is the default
+    images: Annotated[dict[ChoiceName, ImageChoice], AfterValidator(in_order)] = Field(
+        default_factory=dict
+    )  # the first is the default
     own_images: Pattern | None = None  # matches the whole of an image that a user may type
-    sizes: dict[ChoiceName, Size] = Field(default_factory=dict)  # the first is the default
+    sizes: Annotated[dict[ChoiceName, Size], AfterValidator(in_order)] = Field(
+        default_factory=dict
+    )  # the first is the default
     shared_memory: Bytes | None = None  # of /dev/shm; it counts as memory
     node_selector: dict[Label, str] = Field(default_factory=dict)
     tolerations: list[Toleration] = Field(default_factory=list)
@@ -78,7 +85,7 @@ class Profile(Section):
         if not self.sizes:
             return self._no("size", choice)
         size = self._chosen("size", self.sizes, choice)
-        said = size.model_dump(exclude_none=True, exclude={"title", "gpu"})
+        said = size.model_dump(exclude_none=True, exclude={"title", "gpu", "order"})
         return self.model_copy(update={**said, "gpu": size.gpu or self.gpu})
 
     def image_of(self, choice: str, own: str, default: str, kept: Kept) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol, TypeVar
 
 from pydantic import Field, StringConstraints
 
@@ -33,6 +33,26 @@ class Gpu(Section):
     runtime_class: str = ""  # empty: the nodes' own
 
 
+Order = Annotated[
+    int, Field(description="What is lower comes first: charts sort names, and lose another order.")
+]
+Placed = TypeVar("Placed", bound="Ordered")
+
+
+class Ordered(Protocol):
+    """What stands among others in the operator's order."""
+
+    @property
+    def order(self) -> int:
+        """What is lower comes first; equals stay as they were written."""
+        ...
+
+
+def in_order(found: dict[str, Placed]) -> dict[str, Placed]:
+    """The same in the operator's order."""
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
+
+
 class Size(Section):
     """How much of a node a server may use; what is not said is as the profile has it."""
 
@@ -42,6 +62,7 @@ class Size(Section):
     cpu_guarantee: Cpu | None = None
     memory_guarantee: Bytes | None = None
     gpu: Gpu | None = None
+    order: Order = 0
 
 
 class ImageChoice(Section):
@@ -49,6 +70,7 @@ class ImageChoice(Section):
 
     title: Annotated[str, Field(min_length=1, max_length=100)]
     image: Image
+    order: Order = 0
 
 
 class Toleration(Section):

@@ -27,6 +27,7 @@ SubPath = Annotated[
 ]
 ShareName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 
+USER_LABEL: Final = "hub.jupyter.org/username"
 HOME_VOLUME: Final = "home"
 MEMORY_VOLUME: Final = "shared-memory"
 
@@ -70,6 +71,7 @@ class StorageSection(Section):
     storage_class: str = ""  # dynamic: empty is the cluster's default class
     capacity: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?([KMGTP]i?)?$")] = "10Gi"
     access_modes: list[AccessMode] = ["ReadWriteOnce"]  # noqa: RUF012  # pydantic copies it
+    delete_with_user: bool = False  # dynamic: a claim goes when its user is deleted in the hub
     claim: ObjectName | None = None  # existing, or nfs through a volume that stands for the export
     sub_path: SubPath = "homes/{username}"  # existing and nfs: a user's directory in it
     nfs_server: str = ""  # nfs without a claim
@@ -92,6 +94,11 @@ class StorageSection(Section):
         return self
 
     @property
+    def on_one_node(self) -> bool:
+        """Whether a home can be mounted on one node at a time, so that its servers must be there."""
+        return self.kind == "dynamic" and self.access_modes == ["ReadWriteOnce"]
+
+    @property
     def on_network(self) -> bool:
         """Whether homes may lie on a network file system, where SQLite does not belong."""
         return self.kind in ("nfs", "existing") or "ReadWriteMany" in self.access_modes
@@ -112,6 +119,12 @@ def home_mount(storage: StorageSection) -> dict[str, Any]:
     if storage.kind in ("nfs", "existing"):
         mount["subPath"] = storage.sub_path
     return mount
+
+
+def beside(user_label: str) -> dict[str, Any]:
+    """The rule that a user's servers run on one node; the first one goes where it likes."""
+    selector = {"matchLabels": {USER_LABEL: user_label}}
+    return {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
 
 
 def shares(

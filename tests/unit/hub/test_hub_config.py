@@ -72,6 +72,8 @@ def test_in_a_cluster_everything_is_where_the_settings_say(tmp_path: Path) -> No
     assert spawner.storage_class == "fast"
     assert spawner.storage_pvc_ensure is True
     assert spawner.remember_pvc_name is True
+    assert spawner.pvc_name_template == "claim-{username}"
+    assert spawner.delete_pvc is False
     assert c.SavingMixin.service_token == Home(tmp_path).secret("hub-token")
 
 

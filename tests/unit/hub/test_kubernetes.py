@@ -332,7 +332,22 @@ async def test_a_home_is_a_claim_whose_name_is_kubespawners() -> None:
     pod = await manifest(made)
     (home,) = pod["spec"]["volumes"]
     assert home["persistentVolumeClaim"] == {"claimName": made.pvc_name}
-    assert env(pod["spec"]["containers"][0])["HOME"] == "/home/jovyan"
+    variables = env(pod["spec"]["containers"][0])
+    assert variables["HOME"] == "/home/jovyan"
+    assert variables["JUPYTER_RUNTIME_DIR"] == "/tmp/atoll/jupyter", "a full home starts too"
+
+
+async def test_servers_of_a_home_that_one_node_mounts_run_beside_each_other() -> None:
+    rule = {"topologyKey": "zone"}
+    pod = await manifest(spawner(pod_affinity_required=[rule]))
+    affinity = pod["spec"]["affinity"]["podAffinity"]
+    theirs, ours = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert theirs == rule
+    assert ours["topologyKey"] == "kubernetes.io/hostname"
+    wanted = ours["labelSelector"]["matchLabels"].items()
+    assert wanted <= pod["metadata"]["labels"].items(), "or the first could start nowhere"
+    shared = spawner(storage=StorageSection(access_modes=["ReadWriteMany"]))
+    assert "affinity" not in (await manifest(shared))["spec"]
 
 
 async def test_homes_of_one_claim_are_remembered_by_their_directory() -> None:

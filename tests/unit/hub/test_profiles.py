@@ -8,6 +8,8 @@ from atoll.hub.profiles import Offers, Profile
 from atoll.hub.resources import Gpu, ImageChoice, Size
 from atoll.kit.errors import ForbiddenError, InvalidError
 
+from hub_config.settings import HubSection
+
 OFFERS = Offers(
     {
         "gpu": Profile(title="GPU", groups=["ml"], variables={"A": "1", "ATOLL_URL": "x"}),
@@ -111,3 +113,25 @@ def test_what_is_no_image_is_refused(image: str) -> None:
     anything = CHOICES.model_copy(update={"own_images": "(?s).*"})
     with pytest.raises(InvalidError):
         anything.image_of("x" if not image else "", image, "", KEPT)
+
+
+def test_profiles_and_their_choices_stand_in_the_operators_order() -> None:
+    section = HubSection.model_validate(
+        {
+            "profiles": {
+                "a": {"title": "A"},
+                "b": {
+                    "title": "B",
+                    "order": -1,
+                    "sizes": {"large": {"cpu": 8, "order": 2}, "small": {"cpu": 1}},
+                    "images": {
+                        "old": {"title": "Old", "image": "x:1", "order": 1},
+                        "new": {"title": "New", "image": "x:2"},
+                    },
+                },
+            }
+        }
+    )
+    name, profile = Offers(section.profiles).chosen("", [])
+    assert (name, profile.sized("").cpu) == ("b", 1)
+    assert profile.image_of("", "", "", Kept("kept")) == "x:2"
