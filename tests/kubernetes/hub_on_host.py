@@ -24,11 +24,13 @@ from atoll.checkpoints.models import Checkpoint, Server
 from atoll.kit.home import Home
 
 from hub_config.auth_secrets import admin_password, user_password
-from tests.kubernetes.driver import kubectl, objects
+from tests.kubernetes.driver import kubectl, objects, run
 from tests.platform.driver import User, choose_port, eventually
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 SERVERS = "spawner-servers"
+REGISTRY = os.environ.get("REGISTRY", "localhost:5000")
+IMAGE = f"{REGISTRY}/atoll-test/spawned:dev"
 
 
 def _table(values: dict[str, Any], prefix: str = "") -> str:
@@ -99,7 +101,7 @@ class Host:
                 "public_url": self.url,
                 "start_timeout_s": 30,
                 "schedule_timeout_s": 8,
-                "image": "localhost:5000/spawner/user:dev",
+                "image": IMAGE,
                 "storage": {"kind": "none"},
                 "contact": "the operators",
             },
@@ -108,7 +110,7 @@ class Host:
                 "kubeconfig": os.environ["KUBECONFIG"],
                 "servers_namespace": SERVERS,
                 "service_url": inside,
-                "hold_image": "localhost:5000/spawner/hold:dev",
+                "hold_image": f"{REGISTRY}/atoll/hold:dev",
                 "grace_s": 60,
             },
             "service": {
@@ -117,7 +119,7 @@ class Host:
                 "hub_api_url": f"http://{self.ip}:{ports['hub']}/hub/api/",
                 "url": inside,
             },
-            "registry": {"address": "localhost:5000", "prefix": "kept", "plain_http": True},
+            "registry": {"address": REGISTRY, "prefix": "kept", "plain_http": True},
             "nodes": {"name": self.node},
         }
         for section, values in (*self.settings.items(), *more.items()):
@@ -269,6 +271,8 @@ class Guest(User):
 @contextmanager
 def on_host(folder: Path, settings: dict[str, Any]) -> Iterator[Host]:
     """The platform on this host with a namespace for servers, which is gone afterwards."""
+    if builder := os.environ.get("IMAGE_BUILDER"):
+        run(builder, IMAGE.removeprefix(f"{REGISTRY}/"), str(HERE / "images" / "spawned"))
     host = Host(Home(folder), settings)
     level = "pod-security.kubernetes.io/enforce=restricted"
     kubectl("create", "namespace", SERVERS)

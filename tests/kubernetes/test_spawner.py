@@ -19,12 +19,11 @@ import yaml
 from atoll.checkpoints.models import ServerStatus
 
 from tests.kubernetes.driver import kubectl, run
-from tests.kubernetes.hub_on_host import SERVERS, Guest, Host, on_host
+from tests.kubernetes.hub_on_host import IMAGE, REGISTRY, SERVERS, Guest, Host, on_host
 from tests.platform.driver import eventually
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
-IMAGE = "localhost:5000/spawner/user:dev"
 GATE = "kueue.x-k8s.io/admission"
 SETTINGS: dict[str, Any] = {
     "hub": {
@@ -34,7 +33,7 @@ SETTINGS: dict[str, Any] = {
                 "title": "Choices",
                 "images": {
                     "a": {"title": "A", "image": IMAGE},
-                    "gone": {"title": "Gone", "image": "localhost:5000/spawner/there-is-none:1"},
+                    "gone": {"title": "Gone", "image": f"{REGISTRY}/atoll-test/there-is-none:1"},
                 },
                 "own_images": r"localhost:5000/.*",
                 "cpu_guarantee": 0.01,
@@ -46,7 +45,7 @@ SETTINGS: dict[str, Any] = {
             "hungry": {"title": "Hungry", "memory": "64M", "variables": {"FAIL": "memory"}},
             "deaf": {"title": "Deaf", "variables": {"FAIL": "deaf"}},
             "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}, "cpu": 1},
-            "bare": {"title": "Bare", "image": "localhost:5000/library/python:3.11-slim"},
+            "bare": {"title": "Bare", "image": f"{REGISTRY}/library/python:3.11-slim"},
             "gated": {
                 "title": "Gated",
                 "cpu_guarantee": 0.01,
