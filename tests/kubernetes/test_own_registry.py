@@ -21,9 +21,22 @@ TAG: Final = os.environ.get("TAG", "dev")
 VALUES: Final[dict[str, Any]] = {
     "images": {"prefix": f"{IMAGES}/atoll", "tag": TAG},
     "registry": {"image": f"{IMAGES}/atoll-test/registry:{TAG}", "storage": {"size": "2Gi"}},
-    # the smallest installation, beside
+    # the smallest installation, beside others on a small node
     "postgres": {"enabled": False},
     "prePuller": {"enabled": False},
+    "settings": {
+        "hub": {
+            "profiles": {
+                "standard": {
+                    "title": "Standard",
+                    "cpu": 1,
+                    "memory": "1G",
+                    "cpu_guarantee": 0.05,
+                    "memory_guarantee": "100M",
+                }
+            }
+        }
+    },
 }
 
 
@@ -93,6 +106,8 @@ def release() -> Iterator[Release]:
         run(
             helm(), "uninstall", name, "--namespace", name, "--wait", "--timeout", "2m", check=False
         )
+        # as the notes say: their hooks would wait for a service that is gone
+        kubectl("delete", "pods", "--all", "-n", release.servers, "--force", "--grace-period=0")
         spaces = [release.servers, release.jobs, release.agents, name]
         kubectl("delete", "namespace", *spaces, "--ignore-not-found", "--timeout=120s")
         if told:
