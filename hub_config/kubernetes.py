@@ -40,6 +40,8 @@ def configure(c: Any, settings: HubSettings, home: Home) -> None:
     spawner.poll_interval = 5  # what the watch has seen; a server that died is seen soon
     spawner.http_timeout = 60  # after a restart of the hub, for a server to show that it is there
     storage.configure(c, settings.hub.storage, home)
+    for name, value in settings.hub.kubespawner.items():
+        setattr(spawner, name, value)
 
 
 def _check(settings: HubSettings) -> None:

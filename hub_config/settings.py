@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from atoll.checkpoints.settings import RegistrySettings
 from atoll.hub.profiles import DEFAULT_PROFILES, Profile, ProfileName
@@ -47,6 +47,8 @@ class HubSection(Section):
     image: str = ""  # of profiles that name none
     schedule_timeout_s: Seconds = 600  # for a node to have room, and for a volume to be there
     storage: StorageSection = StorageSection()
+    kubespawner: dict[str, Any] = Field(default_factory=dict)  # KubeSpawner's own options
+    extra_config: str = ""  # a Python file that is read last, with `c`, as JupyterHub's own
     # the supervisor, or the chart, sets these
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"  # where the hub's API listens
     port: Port = 8081

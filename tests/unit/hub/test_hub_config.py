@@ -77,6 +77,28 @@ def test_in_a_cluster_everything_is_where_the_settings_say(tmp_path: Path) -> No
     assert c.SavingMixin.service_token == Home(tmp_path).secret("hub-token")
 
 
+def test_an_operator_has_the_last_word(tmp_path: Path) -> None:
+    extra = tmp_path / "extra.py"
+    extra.write_text("c.AtollKubeSpawner.modify_pod_hook = lambda spawner, pod: pod\n")
+    options = 'priority_class_name = "low"\nk8s_api_request_timeout = 9\n'
+    text = CLUSTER.replace("[hub]", f'[hub]\nextra_config = "{extra}"', 1)
+    c = _configured(tmp_path, f"{text}\n[hub.kubespawner]\n{options}")
+    assert c.AtollKubeSpawner.priority_class_name == "low"
+    assert c.AtollKubeSpawner.k8s_api_request_timeout == 9
+    assert callable(c.AtollKubeSpawner.modify_pod_hook)
+
+
+@pytest.mark.parametrize("content", [None, "c.JupyterHub = ("])
+def test_an_operators_file_that_cannot_be_read_is_named(
+    tmp_path: Path, content: str | None
+) -> None:
+    extra = tmp_path / "extra.py"
+    if content is not None:
+        extra.write_text(content)
+    with pytest.raises(SettingsError, match=r"hub\.extra_config"):
+        _configured(tmp_path, f'[hub]\nextra_config = "{extra}"\n')
+
+
 def test_on_one_machine_the_hub_is_as_ever(tmp_path: Path) -> None:
     c = _configured(tmp_path, "")
     assert c.JupyterHub.spawner_class.__name__ == "LocalSpawner"
