@@ -102,10 +102,12 @@ def service(
     (home.path / "kubeconfig").write_text(json.dumps(config))
     ip = os.environ.get("KUBE_NODE_IP", "10.244.0.1")
     platform = Platform(home, settings, {"TEST_HOST": ip, "TEST_NAMESPACE": namespace})
-    platform.start()
-    yield platform, relay
-    platform.close()
-    relay.ear.close()
+    try:
+        platform.start()
+        yield platform, relay
+    finally:
+        platform.close()
+        relay.ear.close()
 
 
 @pytest.fixture(scope="module")

@@ -198,8 +198,9 @@ def sentence(found: models.Job) -> str:
 def _detail(found: models.Job) -> str:
     if found.status is models.JobStatus.RUNNING and found.step.cells:
         return f"cell {found.step.cell} of {found.step.cells}"
-    if found.failure is not None and found.failure.cell is not None:
-        return f"cell {found.failure.cell}: {found.failure.name} {found.failure.value}".strip()
+    failure = found.failure
+    if failure is not None and failure.cell is not None and failure.name:
+        return f"cell {failure.cell}: {failure.name} {failure.value}".strip()
     if found.status is models.JobStatus.QUEUED and found.position is not None:
         return f"{found.message or 'waiting'} (number {found.position} in {found.queue!r})"
     return found.message or ""

@@ -7,6 +7,7 @@ anybody has it a pod that is gone can be made again, and afterwards never.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ _AT_ONCE: Final = frozenset({"InvalidImageName"})  # what no time heals
 _SILENT_S: Final = 60.0  # pods are heard every ten seconds
 _CHANGES_S: Final = 5.0  # changes are told; this is for what time alone changes
 _WORDS_S: Final = 2.0  # the words of events are not told
+_ASIDE: Final = re.compile(r"\s*(no new claims to deallocate,\s*)?preemption:.*")
+"""What the scheduler adds for each job that waits: that nobody else is put out for it."""
 _SHOWN: Final = 600  # characters of Kubernetes' own words
 _NOT_AGAIN: Final = (
     "It is not run again by itself; what it printed and computed until then is kept."
@@ -150,7 +153,7 @@ def _waiting(pod: Pod | None, around: Circumstances) -> Seen:
 
 
 def _unscheduled(pod: Pod) -> Seen:
-    why = _condition(pod, "PodScheduled").partition(" preemption: ")[0]
+    why = _ASIDE.sub("", _condition(pod, "PodScheduled"))
     if not why:
         return _wait("scheduling", "It is given a node.")
     return _wait("unschedulable", f"No node can take it now: {why}")

@@ -34,6 +34,7 @@ class JobReconciler:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._swept = False
+        self._left: set[str] = set()  # jobs that a service before left something of
 
     async def pending(self) -> Iterable[str]:
         """Jobs that are not final, oldest first."""
@@ -51,16 +52,15 @@ class JobReconciler:
         alive = self._ground.runner.alive()
         with self._ground.database.read() as session:
             unfinished = store.unfinished(session)
-        for id_ in {*alive}.difference(unfinished):
-            self._ground.runner.clear(id_)
-        return unfinished
+        return [*unfinished, *self._left.union(alive).difference(unfinished)]
 
     def _steps(self, key: str) -> float | None:
         again_s: float | None = _AT_ONCE_S
         while again_s == _AT_ONCE_S:
             with self._ground.database.read() as session:
                 row = session.get(JobRow, key)
-            if row is None:
+            if row is None or JobStatus(row.status).final:
+                self._clear(key)
                 return None
             try:
                 again_s = self._step(row)
@@ -82,10 +82,14 @@ class JobReconciler:
                 with self._ground.database.write() as session:
                     self._begin(session, row)
                 return _AT_ONCE_S
-            case JobStatus.STARTING | JobStatus.RUNNING:
-                return self._stop(row) if stopped else self._follow(row)
             case _:
-                return None
+                return self._stop(row) if stopped else self._follow(row)
+
+    def _clear(self, key: str) -> None:
+        """A job that is over: remove what somebody had no time to."""
+        if key in self._left or key in self._ground.runner.alive():
+            self._ground.runner.clear(key)
+            self._left.discard(key)
 
     def _wait(self, row: JobRow) -> float | None:
         """In the line: find its environment, then see whether it is its turn."""
@@ -267,15 +271,15 @@ class JobReconciler:
                 change_job(session, again, reason=error.code, message=message)
 
     def _sweep(self) -> None:
-        """Remove what a service that was killed had no time for."""
-        kept = self._ground.runner.kept()
+        """Find what a service that was killed had no time for; remove the directories at once."""
+        runner = self._ground.runner
+        kept, left = runner.kept(), runner.left()
         with self._ground.database.read() as session:
-            known = store.existing(session, kept)
+            known = store.existing(session, [*kept, *left])
+        self._left = {id_ for id_ in left if id_ not in known or known[id_].final}
         for id_ in kept:
             if id_ not in known:
-                self._ground.runner.remove(id_)
-            elif known[id_].final:
-                self._ground.runner.clear(id_)
+                runner.remove(id_)
 
     def _prune(self) -> None:
         """Remove jobs that finished longer ago than the operator keeps them."""

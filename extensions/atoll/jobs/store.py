@@ -21,6 +21,7 @@ from atoll.kit.events import record
 ACTIVE: Final = (JobStatus.ADMITTED, JobStatus.STARTING, JobStatus.RUNNING)
 FINAL: Final = tuple(status for status in JobStatus if status.final)
 
+_ASKED_MOST: Final = 5000  # ids in one question: databases take some ten thousand
 _TOLD_MOST: Final = 50  # of those that wait, from the front: the others are far from their turn
 
 
@@ -162,8 +163,12 @@ def unfinished(session: Session) -> list[str]:
 
 def existing(session: Session, ids: Sequence[str]) -> dict[str, JobStatus]:
     """Which of these jobs there are, and their statuses."""
-    query = select(JobRow.id, JobRow.status).where(JobRow.id.in_(ids))
-    return {id_: JobStatus(status) for id_, status in session.execute(query)}
+    found: dict[str, JobStatus] = {}
+    for first in range(0, len(ids), _ASKED_MOST):
+        some = ids[first : first + _ASKED_MOST]
+        query = select(JobRow.id, JobRow.status).where(JobRow.id.in_(some))
+        found |= {id_: JobStatus(status) for id_, status in session.execute(query)}
+    return found
 
 
 def finished_before(session: Session, moment: datetime, limit: int) -> list[JobRow]:

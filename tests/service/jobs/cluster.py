@@ -230,8 +230,11 @@ class Server:
         return PlainTextResponse(path.read_bytes())
 
     async def control(self, request: Request) -> Response:
-        """What a test tells the cluster to do."""
-        cluster, told = self.cluster, await request.json()
+        """What a test tells the cluster to do; or how many pods there are."""
+        cluster = self.cluster
+        if request.method == "GET":
+            return JSONResponse({"pods": sum(kind == "pods" for kind, _ in cluster.objects)})
+        told = await request.json()
         cluster.run = told.get("run", cluster.run)
         cluster.away = told.get("away", cluster.away)
         cluster.refuse = told.get("refuse", cluster.refuse)
@@ -253,7 +256,7 @@ def build(cluster: Cluster) -> Starlette:
     path, server = "/api/v1/namespaces/{namespace}/{kind}", Server(cluster)
     return Starlette(
         routes=[
-            Route("/control", server.control, methods=["POST"]),
+            Route("/control", server.control, methods=["GET", "POST"]),
             Route(f"{path}/{{name}}/log", server.printed),
             Route(path, server.collection, methods=["GET", "POST"]),
             Route(f"{path}/{{name}}", server.single, methods=["GET", "DELETE"]),

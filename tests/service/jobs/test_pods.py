@@ -243,3 +243,26 @@ def test_what_the_cluster_refuses_is_said_in_its_own_words(atoll: Atoll, kube: K
     assert told.status == JobStatus.STARTING
     kube.control(refuse="")
     assert atoll.final(job).status == JobStatus.SUCCEEDED
+
+
+def test_what_cannot_be_cleared_now_keeps_no_other_job_from_its_turn(
+    platform: Platform, kube: Kube, tmp_path: Path
+) -> None:
+    atoll = platform.spoken[-1]
+    left = atoll.submit(notebook(counted(tmp_path, gated(tmp_path / "gate"))))
+    atoll.in_cell(left, 1)
+    kube.control(away=True)
+    (tmp_path / "gate").touch()
+    assert atoll.final(left).status == JobStatus.SUCCEEDED
+    platform.kill()  # and the next finds the cluster away, and the pod there
+
+    atoll = platform.start()
+    waits = atoll.submit(notebook("print('later')"))
+    told = atoll.until(waits, lambda found: found.reason == "unavailable")
+    assert "Kubernetes" in str(told.message)
+    kube.control(away=False)
+
+    assert atoll.final(waits, within_s=90).status == JobStatus.SUCCEEDED
+    eventually(
+        lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found, within_s=90
+    )

@@ -97,6 +97,9 @@ class Machines:
     def kept(self) -> list[str]:
         return list(self.seen)
 
+    def left(self) -> list[str]:
+        return list(self.seen)
+
     def alive(self) -> list[str]:
         return []
 

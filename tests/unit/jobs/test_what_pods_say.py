@@ -76,7 +76,8 @@ def look(row: ClaimRow | None, found: Any, words: str = "") -> Any:
         (pod(), "", "scheduling", "It is given a node."),
         (
             pod({"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-                 "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: …"}),
+                 "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. no new claims to"
+                 " deallocate, preemption: 0/3 nodes are available: 3 No preemption victims."}),
             "", "unschedulable",
             "No node can take it now: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
         ),

@@ -122,8 +122,12 @@ class Runner(Protocol):
         """Ids of jobs of which anything is kept."""
         ...
 
+    def left(self) -> list[str]:
+        """Ids of jobs that `clear` has something to do for; asked once, when a service begins."""
+        ...
+
     def alive(self) -> list[str]:
-        """Ids of jobs of which something is there that only a running job needs; cheap."""
+        """Ids of jobs that something runs for, as far as is known without asking: asked often."""
         ...
 
     def watch(self, changed: Callable[[str], None]) -> Mapping[str, Loop]:

@@ -147,15 +147,19 @@ class KubernetesRunner:
         self._files.remove(id_)
 
     def kept(self) -> list[str]:
-        """Ids of jobs that have a directory, or anything in the cluster."""
+        """Ids of jobs that have a directory."""
+        return self._files.kept()
+
+    def left(self) -> list[str]:
+        """Ids of jobs that have a secret or a pod."""
+        params = {"labelSelector": self._place.labels}
         try:
-            params = {"labelSelector": self._place.labels}
-            found = self._api.get(self._path("secrets"), params).get("items", [])
-        except UnavailableError as error:  # what is left is found when it is back
-            log.warning("left-over secrets of jobs cannot be looked for: %s", error)
-            found = []
-        secrets = [str(one["metadata"]["name"]) for one in found]
-        return sorted({*self._files.kept(), *self.alive(), *filter(is_id, secrets)})
+            found = [self._api.get(self._path(kind), params) for kind in ("secrets", "pods")]
+        except UnavailableError as error:  # pods are seen later; a secret opens nothing by itself
+            log.warning("what jobs left in the cluster cannot be looked for: %s", error)
+            return []
+        names = {str(one["metadata"]["name"]) for page in found for one in page.get("items", [])}
+        return sorted(filter(is_id, names))
 
     def alive(self) -> list[str]:
         """Ids of jobs that have a pod which nobody deletes yet."""

@@ -133,8 +133,13 @@ class LocalRunner:
         """Ids of jobs that have a directory."""
         return self._files.kept()
 
+    def left(self) -> list[str]:
+        """Ids of jobs that have an environment."""
+        places = ((id_, self._place(id_)) for id_ in self.kept())
+        return [id_ for id_, at in places if at.environment.is_dir() or at.runtime.is_dir()]
+
     def alive(self) -> list[str]:
-        """None: what a killed service left is found by `kept`, once."""
+        """None: whoever ends a job has ended its processes before."""
         return []
 
     def watch(self, changed: Callable[[str], None]) -> Mapping[str, Loop]:
