@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path
 from types import MappingProxyType
 
@@ -72,6 +72,39 @@ def size_of(found: Record) -> int:
     return int(_RECORD.unpack(found)[5])
 
 
+class Records(Mapping[bytes, Record]):
+    """The records of one directory, packed: a third of a dictionary's memory. Open it to look up many."""
+
+    __slots__ = ("_names", "_records")
+
+    def __init__(self, entries: Mapping[bytes, Record]) -> None:
+        self._names = b"\0".join(entries)  # no name has one
+        self._records = b"".join(entries.values())
+
+    def opened(self) -> dict[bytes, Record]:
+        """As a dictionary."""
+        names = self._names.split(b"\0") if self._records else []
+        return dict(zip(names, self.values(), strict=True))
+
+    def __getitem__(self, name: bytes) -> Record:
+        return self.opened()[name]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._names.split(b"\0") if self._records else ())
+
+    def __len__(self) -> int:
+        return len(self._records) // RECORD_SIZE
+
+    def values(self) -> ValuesView[Record]:
+        """All records, in the order of their names in this mapping."""
+        every = range(0, len(self._records), RECORD_SIZE)
+        return {at: self._records[at : at + RECORD_SIZE] for at in every}.values()
+
+    def items(self) -> ItemsView[bytes, Record]:
+        """Names and records."""
+        return self.opened().items()
+
+
 class Index:
     """Per directory, the record of every entry in it; `image` is the digest it corresponds to."""
 
@@ -86,7 +119,8 @@ class Index:
 
     def children(self, directory: bytes) -> Mapping[bytes, Record]:
         """Name → record for a directory (the root is empty); nothing for one that was not there."""
-        return self.directories.get(directory, _NOTHING)
+        found = self.directories.get(directory, _NOTHING)
+        return found.opened() if isinstance(found, Records) else found
 
     def below(self, directory: bytes) -> dict[bytes, Mapping[bytes, Record]]:
         """The part of the index for `directory` and every directory below it."""

@@ -128,9 +128,12 @@ class _Comparison:
 
     def hidden(self, path: bytes, walk: Walk) -> None:
         """An opaque directory: all that the lower ones have in it and it has not itself is gone."""
+        here: tuple[bytes, set[bytes]] | None = None  # names by directory come one after the other
         for change in self._below(path):
             parent, _, name = change.path.rpartition(b"/")
-            if name not in walk.records.get(parent, ()):
+            if here is None or here[0] != parent:
+                here = (parent, set(walk.records.get(parent, ())))
+            if name not in here[1]:
                 self._removed.append(change)
 
     def _below(self, path: bytes) -> Iterator[Change]:

@@ -91,8 +91,9 @@ def changed_anyway(index: Index, paths: Collection[bytes]) -> Index:
     directories = dict(index.directories)
     for path in paths:
         parent, _, name = path.rpartition(b"/")
-        if name in directories.get(parent, ()):
-            directories[parent] = {**directories[parent], name: UNKNOWN}
+        entries = Index(directories).children(parent)
+        if name in entries:
+            directories[parent] = {**entries, name: UNKNOWN}
     return Index(directories, image=index.image)
 
 

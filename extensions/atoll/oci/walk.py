@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from .errors import LimitError, SourceError
-from .index import UNKNOWN, Index, Record, record, same_but_linked
+from .index import UNKNOWN, Index, Record, Records, record, same_but_linked
 from .source import DEFAULT_LIMITS, WHITEOUT_PREFIX, Limits, Report, shown
 from .watch import Watch
 
@@ -119,6 +119,8 @@ class Walk:
             self.records[path] = listing.records
         before = self.before(path)
         yield listing
+        if self._keep:
+            self.records[path] = Records(listing.records)
         for name, inode in listing.directories:
             full = listing.full(name)
             if path in self._renewed:

@@ -93,7 +93,7 @@ class Node:
     def ctr(self, *arguments: str | Path, check: bool = True) -> str:
         """What `ctr` says."""
         command = ["ctr", "-a", str(self.socket), "-n", self.namespace, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, check=False, timeout=300)
         assert not check or done.returncode == 0, (command, done.stderr.decode())
         return done.stdout.decode()
 
