@@ -18,9 +18,15 @@ from tests.kubernetes.driver import Platform, kubectl, run
 
 IMAGES: Final = os.environ.get("REGISTRY", "localhost:5000")
 TAG: Final = os.environ.get("TAG", "dev")
+LITTLE: Final = {"resources": {"requests": {"cpu": "5m", "memory": "64Mi"}}}
 VALUES: Final[dict[str, Any]] = {
     "images": {"prefix": f"{IMAGES}/atoll", "tag": TAG},
-    "registry": {"image": f"{IMAGES}/atoll-test/registry:{TAG}", "storage": {"size": "2Gi"}},
+    **dict.fromkeys(("hub", "proxy", "service", "agents"), LITTLE),
+    "registry": {
+        **LITTLE,
+        "image": f"{IMAGES}/atoll-test/registry:{TAG}",
+        "storage": {"size": "2Gi"},
+    },
     # the smallest installation, beside others on a small node
     "postgres": {"enabled": False},
     "prePuller": {"enabled": False},
@@ -90,7 +96,10 @@ def release() -> Iterator[Release]:
     release = Release(name)
     options = ["--values", "-", "--set", f"fullnameOverride={name}"]
     told = nodes.values()
-    values = {**VALUES, **told, "registry": {**VALUES["registry"], **told.get("registry", {})}}
+    values = {
+        **VALUES,
+        **{part: {**VALUES[part], **told.get(part, {})} for part in ("agents", "registry")},
+    }
     try:
         run(
             helm(), "install", name, str(CHART), "--namespace", name, "--create-namespace",
