@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -28,7 +29,8 @@ from tests.kubernetes.driver import kubectl, objects, run
 from tests.platform.driver import User, choose_port, eventually
 
 HERE = Path(__file__).parent
-SERVERS = "spawner-servers"
+SERVERS = f"spawner-{secrets.token_hex(3)}"
+"""The namespace of servers: of this run alone, should there be another one in the cluster."""
 REGISTRY = os.environ.get("REGISTRY", "localhost:5000")
 IMAGE = f"{REGISTRY}/atoll-test/spawned:dev"
 

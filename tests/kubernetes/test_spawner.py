@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
             "ends": {"title": "Ends", "variables": {"FAIL": "end"}},
             "hungry": {"title": "Hungry", "memory": "64M", "variables": {"FAIL": "memory"}},
             "deaf": {"title": "Deaf", "variables": {"FAIL": "deaf"}},
-            "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}, "cpu": 1},
+            "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}},
             "bare": {"title": "Bare", "image": f"{REGISTRY}/library/python:3.11-slim"},
             "gated": {
                 "title": "Gated",
