@@ -59,7 +59,7 @@ def _bare(namespace: str) -> float:
     """Seconds to the first cell of a pod made by hand."""
     name = f"j-{secrets.token_hex(11)}"
     work = Work(
-        id=name, user="ada", name="n", folder="", notebook=b"", kernel="python3",
+        id=name, user="ada", name="n", folder="", notebook=bytes, kernel="python3",
         language="python", parameters={}, environment="", timeout_s=600, variables={},
     )  # fmt: skip
     place = Place(namespace, "bench", "http://127.0.0.1:1/", settings=ALIKE)

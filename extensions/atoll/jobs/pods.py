@@ -94,7 +94,7 @@ def stuck(pod: Pod, now: datetime) -> bool:
 def seen(claim: ClaimRow | None, pod: Pod | None, around: Circumstances) -> Seen:
     """How the job stands."""
     if claim is None:
-        return Seen(Phase.ABSENT)
+        return Seen(Phase.ABSENT, again_s=_WORDS_S)
     if claim.result is not None:
         return _said(claim, pod)
     if claim.given_up:
@@ -136,7 +136,7 @@ def _waiting(pod: Pod | None, around: Circumstances) -> Seen:
     """Nobody has it yet."""
     at = stage(pod)
     if pod is None or at is Stage.ENDED or stuck(pod, around.now):
-        return Seen(Phase.ABSENT)
+        return Seen(Phase.ABSENT, again_s=_WORDS_S)
     if pod.metadata.deletion_timestamp is not None:
         return _wait("deleted", "Its pod was deleted before it began; another one follows.")
     if at is Stage.GATED:
@@ -154,8 +154,8 @@ def _waiting(pod: Pod | None, around: Circumstances) -> Seen:
 
 def _unscheduled(pod: Pod) -> Seen:
     why = _ASIDE.sub("", _condition(pod, "PodScheduled"))
-    if not why:
-        return _wait("scheduling", "It is given a node.")
+    if not why:  # for a moment: nothing worth writing down
+        return Seen(Phase.STARTING, again_s=_CHANGES_S)
     return _wait("unschedulable", f"No node can take it now: {why}")
 
 

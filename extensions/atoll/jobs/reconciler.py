@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy.orm import Session
@@ -110,15 +111,15 @@ class JobReconciler:
         True where this one is among them.
         """
         settings = self._ground.settings
-        version = store.queue_version(session, row.queue)
         before = store.before(session, row, of_user=settings.places_per_user > 0)
         admitted = [row.id]
         if not queue.certain(before, settings.places, settings.places_per_user):
+            version = store.queue_version(session, row.queue)
             line = store.line(session, row.queue, settings)
             admitted = queue.admitted(line)[:_ADMITTED_AT_ONCE]
-        if not admitted:
-            return False
-        store.take_place(session, row.queue, version)
+            if not admitted:
+                return False
+            store.take_place(session, row.queue, version)
         for id_ in admitted:
             if id_ == row.id:
                 self._begin(session, row)
@@ -162,7 +163,7 @@ class JobReconciler:
         seen = self._ground.runner.look(row.id)
         if seen.phase is Phase.ABSENT:
             self._ground.runner.start(self._work(row))
-            return _START_LOOK_S
+            return seen.again_s or _START_LOOK_S
         if seen.phase is Phase.ENDED:
             if not self._ground.runner.end(row.id):
                 return _END_LOOK_S
@@ -242,14 +243,12 @@ class JobReconciler:
 
     def _work(self, row: JobRow) -> Work:
         assert row.environment is not None  # noqa: S101  # admitted with one
-        with self._ground.database.read() as session:
-            document = store.notebook_of(session, row.id)
         return Work(
             id=row.id,
             user=row.user,
             name=row.name,
             folder=row.folder,
-            notebook=document,
+            notebook=partial(self._notebook, row.id),
             kernel=row.kernel,
             language=row.language,
             parameters=row.parameters,
@@ -261,6 +260,10 @@ class JobReconciler:
                 "ATOLL_TOKEN": token_of(self._ground.token_secret(), row.id),
             },
         )
+
+    def _notebook(self, id_: str) -> bytes:
+        with self._ground.database.read() as session:
+            return store.notebook_of(session, id_)
 
     def _tell(self, row: JobRow, error: AtollError) -> None:
         """Say why it does not go on; it is tried again."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from pydantic import JsonValue
-from sqlalchemy import JSON, ForeignKey, LargeBinary, delete, func, select
+from sqlalchemy import JSON, ForeignKey, LargeBinary, and_, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.jobs import claims
@@ -234,17 +234,16 @@ def line(session: Session, name: str, settings: JobSettings) -> Line:
 
 def before(session: Session, row: JobRow, *, of_user: bool) -> Before:
     """How many are before a job that waits; those of its user only where they are asked for."""
-    ahead = (
-        select(func.count())
-        .where(JobRow.queue == row.queue, JobRow.status == JobStatus.QUEUED)
-        .where(JobRow.id < row.id)
+    active = JobRow.status.in_(ACTIVE)
+    ahead = and_(JobRow.status == JobStatus.QUEUED, JobRow.id < row.id)
+    query = (
+        select(func.count().filter(active), func.count().filter(ahead))
+        .where(JobRow.queue == row.queue)
+        .where(JobRow.status.in_((*ACTIVE, JobStatus.QUEUED)))
     )
-    return Before(
-        active=_active(session, row.queue),
-        ahead=session.scalar(ahead) or 0,
-        active_of_user=_active_of(session, row.queue).get(row.user, 0) if of_user else 0,
-        ahead_of_user=(session.scalar(ahead.where(JobRow.user == row.user)) or 0) if of_user else 0,
-    )
+    counted = session.execute(query).one()
+    own = session.execute(query.where(JobRow.user == row.user)).one() if of_user else (0, 0)
+    return Before(*counted, *own)
 
 
 def _active(session: Session, name: str) -> int:

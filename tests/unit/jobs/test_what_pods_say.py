@@ -73,7 +73,6 @@ def look(row: ClaimRow | None, found: Any, words: str = "") -> Any:
 @pytest.mark.parametrize(
     ("found", "words", "reason", "message"),
     [
-        (pod(), "", "scheduling", "It is given a node."),
         (
             pod({"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
                  "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. no new claims to"
@@ -125,6 +124,11 @@ def test_what_a_job_waits_for_before_a_pod_has_it(
     assert seen.phase is Phase.STARTING
     assert (seen.reason, seen.message) == (reason, message)
     assert seen.again_s is not None
+
+
+def test_a_pod_that_was_just_made_has_nothing_to_say() -> None:
+    seen = look(claim(), pod())
+    assert (seen.phase, seen.message) == (Phase.STARTING, None)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Work:
     user: str
     name: str  # of the notebook, for people
     folder: str  # where it starts, relative to the user's home
-    notebook: bytes
+    notebook: Callable[[], bytes]  # read by the runner that needs it here
     kernel: str
     language: str
     parameters: Mapping[str, JsonValue]

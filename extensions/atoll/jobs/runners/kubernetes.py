@@ -19,7 +19,7 @@ from atoll.jobs.logfile import LogFile
 from atoll.jobs.manifests import CONTAINER, JOB, Place
 from atoll.jobs.pods import Circumstances, Stage
 from atoll.jobs.resources import size_of
-from atoll.jobs.runners import Loop, Outcome, Phase, Said, Seen, Work
+from atoll.jobs.runners import Loop, Outcome, Said, Seen, Work
 from atoll.kit.db import Database, now
 from atoll.kit.errors import AtollError, InvalidError, UnavailableError
 from atoll.kit.home import Home
@@ -99,7 +99,7 @@ class KubernetesRunner:
         with self._database.read() as session:
             claim = claims.find(session, id_)
         if claim is None:
-            return Seen(Phase.ABSENT)
+            return pods.seen(None, pod, Circumstances(self._clock(), 0))
         if pod is None and claim.result is None:
             pod, claim = self._get(id_), self._claim(id_)  # not seen yet, or gone: for certain
         words = self._words_about(pod) if claim.open else ""

@@ -75,7 +75,7 @@ class LocalRunner:
         try:
             user_home = self._home.homes / directory_name(work.user)
             make_home(user_home)
-            place.prepare(self._order(work, user_home), work.notebook)
+            place.prepare(self._order(work, user_home), work.notebook())
             variables = self._materialise(work.environment, place.environment)
             self._spawn(work, place, {**variables, "HOME": str(user_home)})
         except OSError as error:
