@@ -36,7 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         name = page.relative_to(ROOT / "demos").with_name("index.md")
         content = page.read_text("utf-8").replace("README.md", "index.md")
         files.append(File.generated(config, f"demos/{name.as_posix()}", content=content))
-    config.nav = [{"Atoll": "index.md"}, *_sections([f.src_uri for f in files])]
+    pages = [{"Atoll": "index.md"}, *_sections([f.src_uri for f in files])]
+    config.nav = [*pages, {"Benchmarks": "benchmarks.md"}]
     return files
 
 
