@@ -21,7 +21,10 @@ SECTIONS: Final = {
         ["first-steps", "environment", "datasets", "jobs", "sdk", "cli", "troubleshooting"],
     ),
     "Demos": ("demos", []),
-    "Running Atoll": ("operators", ["index", "running", "settings", "profiles", "storage", "security"]),
+    "Running Atoll": (
+        "operators",
+        ["index", "running", "settings", "profiles", "storage", "security"],
+    ),
     "Reference": ("reference", ["sdk", "cli"]),
     "Developing Atoll": ("developers", ["index"]),
     "Decisions": ("adr", ["index"]),
