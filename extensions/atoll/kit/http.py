@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
-import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from atoll.kit.errors import AtollError, Problem, UnavailableError, from_problem
+from atoll.kit.lean import httpx
 from atoll.kit.paging import Page
 
 T = TypeVar("T")

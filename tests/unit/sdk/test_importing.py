@@ -71,3 +71,11 @@ def test_what_atoll_offers_is_what_it_lists() -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     assert fresh("import atoll; print(hasattr(atoll, 'nothing'))") == "False"
+
+
+def test_a_call_brings_neither_a_command_line_nor_takes_it_from_others() -> None:
+    code = (
+        "import sys, atoll.kit.http; print(sorted({'rich', 'pygments', 'click'} & set(sys.modules)));"
+        "import httpx._main; print(httpx._main.main.name)"
+    )
+    assert fresh(code).splitlines() == ["[]", "main"]
