@@ -44,9 +44,7 @@ def submit_job(
     cpu: Annotated[float | None, typer.Option(help="CPUs, in a cluster.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory, in a cluster, such as 4G.")] = None,
     gpu: Annotated[int | None, typer.Option(help="GPUs, in a cluster.")] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for it, as `atoll jobs wait`.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="As `atoll jobs wait`.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run a notebook as a job; prints the job's id.
