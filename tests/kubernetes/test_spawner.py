@@ -303,11 +303,19 @@ def test_the_page_says_that_a_profile_lacks_gpus_before_it_is_chosen(host: Host)
     assert "no node has a GPU now" in page
 
 
+@pytest.fixture
+def agent(host: Host) -> Iterator[None]:
+    """What saves ended pods, which stay as they are in the other tests."""
+    host.begin("agent")
+    yield
+    host.kill("agent")
+
+
+@pytest.mark.usefixtures("agent")
 def test_stop_save_and_continue_by_digest_with_an_agent_on_the_host(host: Host) -> None:
     nia = host.user("nia")
     nia.start()
     nia.sh("echo mine > /opt/environment/mine")
-    host.begin("agent")
     nia.stop()
     eventually(nia.server, lambda server: server.status == ServerStatus.SAVED, 60)
     eventually(nia.pods, lambda pods: not pods)
