@@ -7,6 +7,7 @@ import type {
   Info,
   Inspection,
   Job,
+  Package,
   Parameter,
   Server
 } from '../src/api';
@@ -45,8 +46,13 @@ export function job(given: Partial<Job> = {}): Job {
     started_at: null,
     finished_at: null,
     datasets: [],
+    resources: { cpu: null, memory: null, gpu: null },
     ...given
   };
+}
+
+export function changed(name: string, before: string | null, after: string | null): Package {
+  return { name, before, after, kind: 'python' };
 }
 
 export function parameter(given: Partial<Parameter> = {}): Parameter {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { lines, name, shareDone, stage, status } from '../../src/checkpoints/describe';
 import type { EnvironmentModel } from '../../src/checkpoints/model';
 import type { Events } from '../../src/events';
-import { checkpoint, server } from '../things';
+import { changed, checkpoint, server } from '../things';
 
 const now = new Date(2026, 10, 24, 19, 0);
 const saved = new Date(2026, 10, 24, 18, 42).toISOString();
@@ -52,10 +52,10 @@ test('stages of a save', () => {
 test('what changed, line by line', () => {
   const changes = {
     packages: [
-      { name: 'polars', before: null, after: '2.1.0' },
-      { name: 'pandas', before: '3.0.9', after: '3.0.10' },
-      { name: 'numpy', before: '2.1', after: '2.0' },
-      { name: 'xlrd', before: '2.0.1', after: null }
+      changed('polars', null, '2.1.0'),
+      changed('pandas', '3.0.9', '3.0.10'),
+      changed('numpy', '2.1', '2.0'),
+      changed('xlrd', '2.0.1', null)
     ],
     directories: [{ path: '/opt/tools', files: 12, size: 3_100_000 }],
     files: 20,

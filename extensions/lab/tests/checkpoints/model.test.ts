@@ -4,7 +4,7 @@ import type { Checkpoint, Server } from '../../src/api';
 import { EnvironmentModel } from '../../src/checkpoints/model';
 import type { Events } from '../../src/events';
 import { page, Platform, until } from '../platform';
-import { checkpoint, DIGEST, INFO, server } from '../things';
+import { changed, checkpoint, DIGEST, INFO, server } from '../things';
 
 let platform: Platform;
 let events: Events;
@@ -29,7 +29,7 @@ async function holding(one: Server, ...checkpoints: Checkpoint[]): Promise<void>
 }
 
 const CHANGES = {
-  packages: [{ name: 'polars', before: null, after: '2.1.0' }],
+  packages: [changed('polars', null, '2.1.0')],
   directories: [{ path: '/opt/tools', files: 12, size: 3_100_000 }],
   files: 12,
   size: 3_100_000

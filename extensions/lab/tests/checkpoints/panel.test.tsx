@@ -7,7 +7,7 @@ import { EnvironmentModel } from '../../src/checkpoints/model';
 import { EnvironmentPanel } from '../../src/checkpoints/panel';
 import type { Events } from '../../src/events';
 import { page, Platform, problem } from '../platform';
-import { checkpoint, INFO, server } from '../things';
+import { changed, checkpoint, INFO, server } from '../things';
 
 let platform: Platform;
 let events: Events;
@@ -38,7 +38,7 @@ async function shown(one: Server, ...checkpoints: Checkpoint[]): Promise<void> {
 }
 
 const UNSAVED = {
-  packages: [{ name: 'polars', before: null, after: '2.1.0' }],
+  packages: [changed('polars', null, '2.1.0')],
   directories: [],
   files: 1,
   size: 1

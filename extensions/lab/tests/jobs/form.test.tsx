@@ -8,7 +8,7 @@ import { RunForm } from '../../src/jobs/form';
 import { JobsModel } from '../../src/jobs/model';
 import type { Source } from '../../src/jobs/source';
 import { Platform, problem } from '../platform';
-import { DIGEST, INFO, inspection, job, parameter, server } from '../things';
+import { changed, DIGEST, INFO, inspection, job, parameter, server } from '../things';
 
 let platform: Platform;
 let events: Events;
@@ -151,7 +151,7 @@ test('environment and time limit are sent as chosen', async () => {
 
 test('what is not saved yet is counted before it is', async () => {
   const unsaved = {
-    packages: [{ name: 'polars', before: null, after: '2' }],
+    packages: [changed('polars', null, '2')],
     directories: [],
     files: 1,
     size: 1
