@@ -214,7 +214,7 @@ def installed(values: Sequence[Path | str], namespace: str = RELEASE) -> Iterato
 
 
 def remove(platform: Platform) -> None:
-    """Everything, what uninstalling keeps included."""
+    """Everything, what uninstalling keeps included, and servers that nobody is there to save."""
     run(
         "helm",
         "uninstall",
@@ -226,6 +226,9 @@ def remove(platform: Platform) -> None:
         "3m",
         check=False,
     )
+    kubectl(
+        "delete", "pods", "--all", "-n", platform.servers, "--grace-period=0", "--force", check=False
+    )  # fmt: skip
     for namespace in (platform.servers, platform.jobs, platform.agents, platform.namespace):
         kubectl(
             "delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s", check=False

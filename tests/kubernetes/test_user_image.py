@@ -164,7 +164,9 @@ def in_a_new_kernel(pod: Pod, code: str) -> str:
 
 def test_it_runs_as_the_user_under_an_init(pod: Pod) -> None:
     assert pod.sh("id -u; id -g").split() == [str(USER), "100"]
-    assert pod.sh("tr '\\0' ' ' </proc/1/cmdline").startswith("/usr/bin/tini -g -- /opt/atoll/bin/jupyter")
+    assert pod.sh("tr '\\0' ' ' </proc/1/cmdline").startswith(
+        "/usr/bin/tini -g -- /opt/atoll/bin/jupyter"
+    )
 
 
 @pytest.mark.parametrize(

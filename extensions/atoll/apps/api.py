@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 import atoll
 from atoll.apps import platform_routes
-from atoll.checkpoints import node_routes, registry_pulls
+from atoll.checkpoints import cluster_routes, node_routes, registry_pulls
 from atoll.checkpoints import routes as checkpoints_routes
 from atoll.datasets import routes as datasets_routes
 from atoll.jobs import routes as jobs_routes
@@ -21,6 +21,7 @@ ROUTERS: Final = [
     checkpoints_routes.router,
     node_routes.router,
     registry_pulls.router,
+    cluster_routes.router,
     datasets_routes.router,
     jobs_routes.router,
     run_routes.router,

@@ -9,9 +9,11 @@ from atoll.apps import admission
 from atoll.apps.running import Loops
 from atoll.checkpoints.cordons import CordonReconciler
 from atoll.checkpoints.evictions import Evictions
+from atoll.checkpoints.orphans import Orphans
 from atoll.checkpoints.pods import PodList, PodReconciler
 from atoll.checkpoints.service import Checkpoints
 from atoll.kit.events import Event, EventStream
+from atoll.kit.hub_api import HubApi
 from atoll.kit.kube.access import Access
 from atoll.kit.kube.api import KubeApi
 from atoll.kit.kube.settings import KubernetesSection
@@ -58,6 +60,10 @@ class Cluster:
                     loops.wake("pod", key)
 
         events.listen(settled)
+
+    def orphans(self, users: HubApi) -> Orphans:
+        """What lists what belongs to nobody."""
+        return Orphans(self._pods, self.api, self._settings.servers_namespace, users)
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from atoll.apps.running import Loops
 from atoll.apps.settings import ServiceSettings
 from atoll.checkpoints.ground import Containers
 from atoll.checkpoints.service import Checkpoints
 from atoll.kit.events import EventStream
+from atoll.kit.hub_api import HubApi
 from atoll.kit.loops import Reconciler
+
+if TYPE_CHECKING:
+    from atoll.checkpoints.orphans import Orphans
 
 
 class Place(Protocol):
@@ -34,6 +38,10 @@ class Place(Protocol):
         """Have what happens there looked at at once."""
         ...
 
+    def orphans(self, users: HubApi) -> Orphans | None:
+        """What lists what belongs to nobody, once `watch` was called."""
+        ...
+
     def close(self) -> None:
         """Close connections."""
         ...
@@ -52,6 +60,10 @@ class ThisMachine:
 
     def wake(self, loops: Loops, events: EventStream) -> None:
         """Nothing happens elsewhere."""
+
+    def orphans(self, users: HubApi) -> None:
+        """There are none."""
+        del users
 
     def close(self) -> None:
         """Nothing is open."""

@@ -69,6 +69,7 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
     capabilities = (state.checkpoints, state.jobs, state.datasets)
     reconcilers = [one for capability in capabilities for one in capability.reconcilers()]
     reconcilers += place.watch(state.checkpoints)
+    state.orphans = place.orphans(hub)
     at_start = [state.datasets.seed]
     beside = {**place.loops, **state.jobs.watch(lambda id_: loops.wake("job", id_))}
     loops: Loops = Loops(state.events, reconcilers, at_start, beside=beside)

@@ -127,6 +127,23 @@ def discard_unsaved(name: ServerArgument = "-", yes: YesOption = False) -> None:
     console.say(server.message or "Nothing is unsaved.")
 
 
+@servers.command("orphans")
+def list_orphans(output: OutputOption = Output.TABLE) -> None:
+    """List pods and volumes of a cluster that belong to nobody any more. For administrators.
+
+    Example: `atoll servers orphans`
+    """
+    from atoll.checkpoints import client
+
+    with session.connect() as connection:
+        found = connection.send(client.orphans()).items
+    if output is Output.JSON:
+        console.models(found)
+        return
+    rows = [(one.kind.value, f"{one.namespace}/{one.name}", one.user, one.reason) for one in found]
+    console.table(("Kind", "Name", "User", ""), rows, "Nothing is left behind.")
+
+
 def _until_saved(connection: Connection, server: Server) -> Server:
     from atoll.checkpoints import client
     from atoll.checkpoints.models import ServerStatus
