@@ -9,6 +9,7 @@ LAB := extensions/lab
 STAMPS := $(VENV)/stamps
 SYSTEM_PYTHON ?= python3
 PORT ?=
+KUBE_TESTS ?= tests/kubernetes
 QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -80,8 +81,9 @@ test-postgres: $(STAMPS)/test ## the service's tests again, on PostgreSQL instea
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup --database=postgres --durations=10 \
 	  tests/service tests/unit/kit/test_db.py tests/unit/kit/test_events.py tests/unit/jobs/test_identities.py tests/postgres
 
-test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster that KUBECONFIG names (REGISTRY= of its images)
-	@$(PYTHON) -m pytest -m kubernetes --timeout=900 tests
+test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of KUBECONFIG (REGISTRY= of its images, KUBE_TESTS=)
+	@tests/kubernetes/images/build
+	@$(PYTHON) -m pytest -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
 
 test-fast: $(STAMPS)/test ## the tests that start no platform
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "$(QUICK)" --ignore=tests/postgres tests
