@@ -47,6 +47,8 @@ def test_a_full_home_is_said_and_jupyter_writes_elsewhere(
     assert "restart your server" in added[NOTICE]
     assert "is full" in capsys.readouterr().err
     assert not added["IPYTHONDIR"].startswith(str(small))
+    # else Jupyter takes it for something to migrate, and fails to note in the home that it did
+    assert not Path(added["IPYTHONDIR"]).exists()
     assert added["JUPYTER_PATH"] == f"/opt/somewhere{os.pathsep}{small}/.local/share/jupyter"
 
 

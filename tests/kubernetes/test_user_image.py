@@ -201,7 +201,8 @@ def test_a_notebook_installs_into_the_environment_too(pod: Pod) -> None:
 
 def test_shells_of_all_kinds_find_the_environment_first(pod: Pod) -> None:
     for shell in ("bash -c", "bash -lc", "bash -ic", "sh -c"):
-        found = pod.sh(f"{shell} 'command -v pip python uv atoll' 2>/dev/null").split()
+        each = "for one in pip python uv atoll; do command -v $one; done"
+        found = pod.sh(f"{shell} '{each}' 2>/dev/null").split()
         assert found == [
             "/opt/environment/bin/pip",
             "/opt/environment/bin/python",

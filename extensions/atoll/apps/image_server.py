@@ -71,10 +71,11 @@ def _elsewhere(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """What Jupyter and IPython must write goes to a folder of the container; the home's is still read."""
     place = Path(tempfile.gettempdir(), "atoll-home")
     shutil.rmtree(place, ignore_errors=True)
-    (place / "ipython").mkdir(parents=True, mode=0o700)
+    place.mkdir(mode=0o700)
     kept = environ.get("JUPYTER_DATA_DIR") or str(home / ".local/share/jupyter")
     found = [part for part in environ.get("JUPYTER_PATH", "").split(os.pathsep) if part]
     return {
+        # IPython makes it: where it is, Jupyter looks for what to migrate, and notes that in the home
         "IPYTHONDIR": str(place / "ipython"),
         "JUPYTER_DATA_DIR": str(place / "jupyter"),
         "JUPYTER_PATH": os.pathsep.join([*found, kept]),
