@@ -16,7 +16,7 @@ from atoll.checkpoints.settings import CheckpointSettings
 
 MOST = CheckpointSettings().most_entries
 PROGRAM = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from atoll.oci.errors import LimitError
 from atoll.oci.overlay_changes import scan
@@ -25,7 +25,8 @@ try:
     scan(Path(sys.argv[1]), limits=Limits(entries=int(sys.argv[2])))
 except LimitError as error:
     print(error.detail)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# not ru_maxrss: that begins with what the process had that made this one
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from atoll.kit.home import Home
 from atoll.kit.variables import passed_on
+from traitlets.config import Config
 
 from hub_config import spawners
-from hub_config.settings import HubSection
+from hub_config.settings import HubSettings
 
 THEIRS = {
     "PATH": "/bin", "SSL_CERT_FILE": "a", "https_proxy": "b", "NO_PROXY": "b",
@@ -29,8 +28,8 @@ def test_certificates_proxies_and_indexes_are_passed_on_and_nothing_else() -> No
 def test_servers_get_what_jobs_get(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**THEIRS, **OURS}.items():
         monkeypatch.setenv(name, value)
-    c = SimpleNamespace(JupyterHub=SimpleNamespace(), LocalSpawner=SimpleNamespace())
-    spawners.configure(c, HubSection(), home)
+    c = Config()
+    spawners.configure(c, HubSettings(), home)
     assert set(c.LocalSpawner.env_keep) == passed_on().keys() >= THEIRS.keys()
 
 
