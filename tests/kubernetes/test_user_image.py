@@ -150,7 +150,7 @@ def wheel(name: str) -> bytes:
     return built.getvalue()
 
 
-def in_a_new_kernel(pod: Pod, code: str) -> str:
+def in_a_new_kernel(pod: Pod, code: str, variables: str = "") -> str:
     """What a cell prints, as a job or a notebook runs it: the platform starts the kernel."""
     script = f"""
         import sys
@@ -159,7 +159,9 @@ def in_a_new_kernel(pod: Pod, code: str) -> str:
             answer = client.execute_interactive({code!r}, timeout=60)
         sys.exit(answer["content"]["status"] != "ok")
         """
-    return pod.sh(f"/opt/atoll/bin/python -Ps -c {shlex.quote(textwrap.dedent(script))}")
+    return pod.sh(
+        f"{variables} /opt/atoll/bin/python -Ps -c {shlex.quote(textwrap.dedent(script))}"
+    )
 
 
 def test_it_runs_as_the_user_under_an_init(pod: Pod) -> None:
@@ -251,7 +253,9 @@ def test_a_full_home_is_no_obstacle_and_is_said(namespace: str) -> None:
     pod = Pod(namespace, "full", full=True)
     assert "Your home (/home/jovyan) is full" in pod.log()
     assert "is full" in json.loads(pod.asked("atoll/info"))["notice"]
-    assert "42" in in_a_new_kernel(pod, "print(6 * 7)")
+    # an exec has not what the server told its kernels
+    told = "IPYTHONDIR=/tmp/atoll-home/ipython"
+    assert "42" in in_a_new_kernel(pod, "print(6 * 7)", told)
 
 
 def test_a_terminal_shows_what_the_server_has_to_say(pod: Pod) -> None:
