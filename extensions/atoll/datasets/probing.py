@@ -81,7 +81,8 @@ async def probe(
         with contextlib.suppress(ConnectionError):  # it died at once: its status tells
             process.stdin.write(work.model_dump_json().encode() + b"\n")
             await process.stdin.drain()
-        status = await asyncio.wait_for(process.wait(), limit_s)
+        async with asyncio.timeout(limit_s):
+            status = await process.wait()
     except TimeoutError:
         return _timed_out(limit_s)
     finally:
@@ -97,7 +98,8 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), _GONE_S)
+        async with asyncio.timeout(_GONE_S):
+            await process.wait()
     except TimeoutError:
         log.warning("the probe %d was killed and hangs in the kernel", process.pid)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
@@ -103,10 +104,9 @@ class EventStream:
                 self._seen = event.id
                 for listener in list(self._listeners):
                     listener(event, audience)
-            try:
-                await asyncio.wait_for(self._wake.wait(), _POLL_S)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._wake.wait()
 
     async def follow(self, after: int, principals: frozenset[str]) -> AsyncIterator[Event | None]:
         """Events after the id that these principals may see; None is a heartbeat.
@@ -130,7 +130,8 @@ class EventStream:
                         yield event
             while True:
                 try:
-                    event, audience = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
+                    async with asyncio.timeout(_HEARTBEAT_S):
+                        event, audience = await queue.get()
                 except TimeoutError:
                     yield None
                     continue

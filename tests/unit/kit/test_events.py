@@ -136,3 +136,22 @@ def test_a_stream_that_was_heard_before_what_is_kept_has_a_gap(database: Databas
     stream = EventStream(database)
     assert stream.begin(1) == (1, True)
     assert stream.begin(2) == (2, False)
+
+
+async def test_the_tail_ends_when_it_is_cancelled_in_the_moment_it_is_woken(
+    database: Database,
+) -> None:
+    for moments in range(8):
+        stream = EventStream(database)
+        heard = asyncio.Event()
+        stream.listen(lambda _event, _audience, heard=heard: heard.set())
+        tail = asyncio.create_task(stream.run())
+        while not heard.is_set():
+            write(database, "first", "everyone")
+            await asyncio.sleep(0.01)
+        write(database, "news", "everyone")
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        tail.cancel()
+        done, _ = await asyncio.wait([tail], timeout=5)
+        assert done, f"it goes on, cancelled {moments} moments after it was woken"
