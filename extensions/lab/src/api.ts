@@ -4,6 +4,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type { components } from './generated/api';
+import { Overdue } from './overdue';
 
 type Schemas = components['schemas'];
 
@@ -73,7 +74,11 @@ const MOST_PAGES = 5;
 const PAGE = 200;
 
 export class Api {
-  constructor(private readonly settings: ServerConnection.ISettings) {}
+  /** @param overdue is told what is waited for */
+  constructor(
+    private readonly settings: ServerConnection.ISettings,
+    private readonly overdue = new Overdue()
+  ) {}
 
   /** Who this server is; answered by the server itself, also while the platform is away. */
   async info(): Promise<Info> {
@@ -134,6 +139,7 @@ export class Api {
       init.body = JSON.stringify(body);
     }
     let response: Response;
+    const answered = this.overdue.begin();
     try {
       response = await ServerConnection.makeRequest(
         URLExt.join(this.settings.baseUrl, path),
@@ -144,6 +150,8 @@ export class Api {
       throw new ProblemError(
         serverAway(error instanceof Error ? error.message : 'no reason given')
       );
+    } finally {
+      answered();
     }
     if (!response.ok) {
       throw new ProblemError(await problemOf(response));

@@ -6,6 +6,7 @@ import type { IDisposable } from '@lumino/disposable';
 import { Signal, type ISignal } from '@lumino/signaling';
 
 import { SERVER_STOPPED, whySilent, type Problem } from './api';
+import { Overdue } from './overdue';
 
 export type EventKind = 'server' | 'checkpoint' | 'job' | 'dataset';
 
@@ -33,11 +34,13 @@ const LONGEST_DELAY_MS = 10_000;
 export class Events implements IDisposable {
   /**
    * @param startPage the hub's page that starts the server again
+   * @param overdue what the platform was asked, by us and by others
    * @param delay how long to wait before attempt `n` (from 0) to connect again, in milliseconds
    */
   constructor(
     private readonly settings: ServerConnection.ISettings,
     readonly startPage: string,
+    readonly overdue = new Overdue(),
     private readonly delay: (attempt: number) => number = backOff
   ) {}
 
@@ -81,6 +84,7 @@ export class Events implements IDisposable {
       url += `?token=${encodeURIComponent(token)}`;
     }
     const socket = new WebSocket(url);
+    const answered = this.overdue.begin();
     let told = false;
     socket.onmessage = (message: MessageEvent<string>) => {
       this._attempt = 0;
@@ -88,10 +92,12 @@ export class Events implements IDisposable {
       const said = JSON.parse(message.data) as Message;
       const first = !told;
       told = true;
+      answered();
       this.hear(said, first);
     };
     socket.onerror = () => undefined; // its close follows, and says all that is to be said
     socket.onclose = () => {
+      answered();
       if (this._isDisposed) {
         return;
       }

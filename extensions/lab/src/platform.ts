@@ -6,6 +6,7 @@ import { Token } from '@lumino/coreutils';
 
 import { Api, startPage, type Info } from './api';
 import { Events } from './events';
+import { Overdue } from './overdue';
 
 export interface IPlatform {
   readonly api: Api;
@@ -35,7 +36,8 @@ export const platformPlugin: JupyterFrontEndPlugin<IPlatform> = {
   provides: IPlatform,
   activate: async (app: JupyterFrontEnd): Promise<IPlatform> => {
     const settings = app.serviceManager.serverSettings;
-    const api = new Api(settings);
+    const overdue = new Overdue();
+    const api = new Api(settings, overdue);
     let info = UNKNOWN;
     try {
       info = await api.info();
@@ -45,7 +47,7 @@ export const platformPlugin: JupyterFrontEndPlugin<IPlatform> = {
     if (info.notice !== '') {
       Notification.warning(info.notice, { autoClose: false });
     }
-    const events = new Events(settings, startPage(info));
+    const events = new Events(settings, startPage(info), overdue);
     events.connect();
     return { api, events, info };
   }

@@ -34,6 +34,12 @@ test('a tab that hears that the platform is there loads everything once', async 
   expect(events.state).toBe('connected');
 });
 
+test('a platform that says nothing from the beginning is overdue until it speaks', async () => {
+  await until(() => events.overdue.any);
+  platform.say({ type: 'connected', problem: null });
+  await until(() => !events.overdue.any);
+});
+
 test('an event names what to fetch anew', async () => {
   platform.changed('job', 'j-1');
   await until(() => heard.length === 1);

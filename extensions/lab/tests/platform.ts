@@ -8,6 +8,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 
 import { Api } from '../src/api';
 import { Events, type Event } from '../src/events';
+import { Overdue } from '../src/overdue';
 
 export interface Call {
   method: string;
@@ -28,6 +29,8 @@ type Route = (call: Call) => Answer | Promise<Answer>;
 export class Platform {
   readonly calls: Call[] = [];
   readonly routes: Record<string, Route> = {};
+  /** Of the tab; people have more patience. */
+  readonly overdue = new Overdue(50);
   /** How many tabs have connected so far. */
   connections = 0;
 
@@ -65,12 +68,12 @@ export class Platform {
   }
 
   get api(): Api {
-    return new Api(this.settings);
+    return new Api(this.settings, this.overdue);
   }
 
   /** The connection to events; every attempt follows the one before at once. */
   events(): Events {
-    return new Events(this.settings, '/hub/spawn/ada', () => 1);
+    return new Events(this.settings, '/hub/spawn/ada', this.overdue, () => 1);
   }
 
   get(path: string, body: unknown): void {

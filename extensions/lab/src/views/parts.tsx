@@ -95,12 +95,18 @@ export function ProblemView(props: { problem: Problem; onDismiss?: () => void })
   );
 }
 
-/** Says that the platform is away, or the server stopped, for as long as it is. */
+/** Says that the platform is slow or away, or the server stopped, for as long as it is. */
 export function AwayBanner(props: { events: Events }): ReactElement | null {
-  useChanges(props.events.stateChanged);
+  const { overdue } = props.events;
+  useChanges(props.events.stateChanged, overdue.changed);
   const { state, silent, problem, startPage } = props.events;
   if (!silent || problem === null) {
-    return null;
+    return overdue.any ? (
+      <div className="atoll-Away" role="status" data-testid="atoll-slow">
+        <strong>Waiting for the platform.</strong> It takes long to answer; what is shown here may
+        not be the latest.
+      </div>
+    ) : null;
   }
   if (state === 'stopped') {
     return (

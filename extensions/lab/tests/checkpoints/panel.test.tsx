@@ -52,6 +52,30 @@ test('what is not saved is named, package by package', async () => {
   expect(screen.getByTestId('atoll-changes').textContent).toContain('added polars 2.1.0');
 });
 
+test('a platform that takes long to answer is waited for in words, until it has answered', async () => {
+  let answer = (): void => undefined;
+  platform.routes['GET servers/ada/-'] = () =>
+    new Promise(resolve => {
+      answer = () => {
+        resolve({ body: server() });
+      };
+    });
+  platform.get('checkpoints', page([]));
+  render(
+    <EnvironmentPanel model={model} events={events} {...{ goBack, startFresh }} write={vi.fn()} />
+  );
+  expect(screen.queryByTestId('atoll-slow')).toBeNull();
+  const loaded = model.refresh();
+  expect((await screen.findByTestId('atoll-slow')).textContent).toContain(
+    'Waiting for the platform'
+  );
+  answer();
+  await loaded;
+  await waitFor(() => {
+    expect(screen.queryByTestId('atoll-slow')).toBeNull();
+  });
+});
+
 test('saving takes the note along', async () => {
   platform.routes['POST checkpoints'] = () => ({ status: 202, body: checkpoint() });
   await shown(server({ unsaved: UNSAVED }));
