@@ -229,6 +229,7 @@ class _Telling:
             phase=how_far.phase,
             done=how_far.done,
             total=how_far.total,
+            waits=how_far.waits[:2000],
             token_wanted=token is not None and token.expires - time.time() < _RENEW_S,
         )
         try:

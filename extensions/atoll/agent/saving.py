@@ -207,7 +207,9 @@ def _reference(order: SaveOrder) -> Reference | None:
 
 
 def _registry(work: Work, target: RegistryTarget) -> Registry:
-    return Registry(target.address, credentials=_tokens(work), plain_http=target.plain_http)
+    return Registry(
+        target.address, credentials=_tokens(work), plain_http=target.plain_http, waits=work.wait
+    )
 
 
 def _tokens(work: Work) -> TokenSource | None:

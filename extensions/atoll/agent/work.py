@@ -15,6 +15,7 @@ class HowFar(NamedTuple):
     phase: Phase
     done: int
     total: int
+    waits: str = ""  # what holds it up, for people
 
 
 class Work:
@@ -30,6 +31,10 @@ class Work:
     def tell(self, phase: Phase, done: int = 0, total: int = 0) -> None:
         """How far it is; costs nothing, however often."""
         self.how_far = HowFar(phase, done, total)
+
+    def wait(self, why: str) -> None:
+        """Something holds it up, until there is more to tell."""
+        self.how_far = self.how_far._replace(waits=why)
 
     def cancel(self) -> None:
         """Nobody wants it any more."""

@@ -134,12 +134,16 @@ class Phase(StrEnum):
 
 
 class ProgressReport(BaseModel):
-    """How far a save is, in logical bytes; `token_wanted` asks for a new push token."""
+    """How far a save is, in logical bytes; `token_wanted` asks for a new push token.
+
+    `waits` is what holds it up, as while the registry is away.
+    """
 
     lease: Lease
     phase: Phase
     done: Count = 0
     total: Count = 0
+    waits: Sentence = ""
     token_wanted: bool = False
 
 

@@ -15,6 +15,7 @@ from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
 from atoll.checkpoints.node_models import ImageSaved, NotSaved
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
 from atoll.checkpoints.targets import Targets
+from atoll.kit import words
 from atoll.kit.errors import ConflictError, InvalidError, UnavailableError
 from atoll.kit.loops import back_off
 from atoll.oci.registry_errors import RegistryAwayError
@@ -75,7 +76,7 @@ class Results:
             final = hopeless if stop else given_up
             reason, message = told.code, f"Not saved: {why}"
         if not final:
-            self._again(row, told.code, f"Not saved yet: {why} It is tried again.")
+            self._again(row, told.code, words.retried(f"Not saved yet: {why}"))
             return
         refused = told.outcome == "refused"
         with self._ground.database.write() as session:

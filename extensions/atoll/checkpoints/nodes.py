@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _GLANCE_S: Final = 0.5  # how late a change by another service, or by time alone, is seen
 AWAY: Final = "agent_away"
+HELD_UP: Final = "held_up"
 _SAVING: Final = "Your environment is being saved."
 
 
@@ -102,16 +103,15 @@ class Nodes:
                 raise _lost()
             node_store.seen(session, node, now)
             values: store.Values = {"lease_until": now + self._lease}
-            if (row.status, row.done, row.total) != (
-                report.phase.status, report.done, report.total,
-            ):  # fmt: skip
-                values |= {
-                    "status": report.phase.status,
-                    "done": report.done,
-                    "total": report.total,
-                    "reason": None,
-                    "message": _how_far(report),
-                }
+            told: store.Values = {
+                "status": report.phase.status,
+                "done": report.done,
+                "total": report.total,
+                "reason": HELD_UP if report.waits else None,
+                "message": _how_far(report),
+            }
+            if any(getattr(row, name) != value for name, value in told.items()):
+                values |= told
                 store.follow(session, server, values)
             store.write_checkpoint(session, row, values)
             answer = ProgressAnswer(cancel=row.cancelled)
@@ -296,6 +296,8 @@ def _lost() -> LeaseLostError:
 
 
 def _how_far(report: ProgressReport) -> str:
+    if report.waits:
+        return words.retried(f"Not saved yet: {report.waits}")
     if report.phase is Phase.PUBLISHING:
         return "Your environment is being published."
     if report.phase is Phase.SCANNING or not report.total:

@@ -26,6 +26,7 @@ from atoll.checkpoints.store import (
     working_checkpoints,
 )
 from atoll.checkpoints.watching import Watching
+from atoll.kit import words
 from atoll.kit.errors import AtollError
 from atoll.kit.loops import Reconciler
 
@@ -91,7 +92,7 @@ class ServerReconciler:
 
     def _tell(self, row: ServerRow, error: AtollError) -> None:
         """Say why it does not go on; it is tried again."""
-        message = f"{error} It is tried again; nothing is lost."
+        message = words.retried(error.while_retried)
         with self._ground.database.write() as session:
             again = session.get_one(ServerRow, row.id)
             if again.status == row.status and again.message != message:

@@ -199,7 +199,7 @@ class Saving:
             status = CheckpointStatus.REFUSED if limit else CheckpointStatus.FAILED
             self._finish(row.id, server.id, status, reason, f"Not saved: {why}")
             return
-        message = f"Not saved yet: {why} It is tried again; nothing is lost."
+        message = words.retried(f"Not saved yet: {why}")
         with self._ground.database.write() as session:
             again = session.get_one(CheckpointRow, row.id)
             store.change_checkpoint(
@@ -322,7 +322,7 @@ def new_checkpoint(server: ServerRow, trigger: Trigger, note: str = "") -> Check
         trigger=trigger,
         note=note,
         status=CheckpointStatus.REQUESTED,
-        message="Waiting to be saved.",
+        message="Your environment waits to be saved.",
         node=server.node if server.contained else None,
     )
 

@@ -20,6 +20,7 @@ from atoll.checkpoints.models import (
     StartRequest,
 )
 from atoll.checkpoints.naming import checked_server, checked_user
+from atoll.checkpoints.node_queue import Turn
 from atoll.checkpoints.nodes import Nodes
 from atoll.checkpoints.store import (
     ServerRow,
@@ -102,7 +103,8 @@ class Servers:
             if known is not None:
                 image = known.image or self._targets.reference(known.repository, row.environment)
         token = token_of(self._ground.home.secret(SECRET), row.start_id or "")
-        return views.preparation_view(row, self._ground.directory(row), image, token)
+        turn = self._turn(row)
+        return views.preparation_view(row, self._ground.directory(row), image, token, turn)
 
     def started(self, user: str, segment: str, body: Started) -> Server:
         """The hub has started the server for this preparation, in a container where it has a place.
@@ -221,10 +223,13 @@ class Servers:
 
     def _view(self, row: ServerRow) -> Server:
         """The server; one that waits for its node's agent says why."""
+        return views.server_view(row, self._turn(row))
+
+    def _turn(self, row: ServerRow) -> Turn | None:
         if not row.contained or row.status != ServerStatus.SAVING:
-            return views.server_view(row)
+            return None
         with self._ground.database.read() as session:
-            return views.server_view(row, self._nodes.turn_of_server(session, row))
+            return self._nodes.turn_of_server(session, row)
 
     def _visible(self, caller: Caller, user: str, segment: str) -> str:
         """The server's name; raises NotFoundError where the caller may not know of it."""

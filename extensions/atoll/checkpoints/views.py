@@ -33,7 +33,7 @@ def server_view(row: ServerRow, turn: Turn | None = None) -> Server:
         status=ServerStatus(row.status),
         version=row.version,
         reason=row.reason,
-        message=turn.message if turn is not None and row.reason is None else row.message,
+        message=_told(row, turn),
         progress=Progress(done=row.done, total=row.total),
         environment=_digest(row.environment),
         continues_from=_digest(row.continues_from),
@@ -88,9 +88,16 @@ def checkpoint_view(
 
 
 def preparation_view(
-    row: ServerRow, directory: EnvironmentDirectory, image: str | None = None, hold_token: str = ""
+    row: ServerRow,
+    directory: EnvironmentDirectory,
+    image: str | None = None,
+    hold_token: str = "",
+    turn: Turn | None = None,
 ) -> Preparation:
-    """How a server's start stands; `image` and `hold_token` are of one in a container."""
+    """How a server's start stands; what follows the directory is of one in a container.
+
+    `turn` is why the save of its last stop waits for an agent, where it does.
+    """
     start_id = row.start_id or ""
     running = row.status in (ServerStatus.PREPARED, ServerStatus.RUNNING)
     ready = running and bool(start_id) and row.running_id == start_id
@@ -102,7 +109,7 @@ def preparation_view(
         start_id=start_id,
         ready=ready,
         version=row.version,
-        message=row.message or "",
+        message=_told(row, turn) or "",
         progress=Progress(done=row.done, total=row.total),
         path=path if ready else "",
         variables=variables if ready else {},
@@ -112,6 +119,11 @@ def preparation_view(
         image=image if ready else None,
         hold_token=hold_token if ready and row.contained else "",
     )
+
+
+def _told(row: ServerRow, turn: Turn | None) -> str | None:
+    """What went wrong says more than why it waits, and that more than that it is saved."""
+    return turn.message if turn is not None and row.reason is None else row.message
 
 
 def _digest(text: str | None) -> Digest | None:

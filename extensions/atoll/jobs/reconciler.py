@@ -267,7 +267,7 @@ class JobReconciler:
 
     def _tell(self, row: JobRow, error: AtollError) -> None:
         """Say why it does not go on; it is tried again."""
-        message = f"{error} It is tried again."
+        message = f"{error.while_retried} It is tried again."
         with self._ground.database.write() as session:
             again = session.get(JobRow, row.id)
             if again is not None and again.status == row.status and again.message != message:

@@ -33,6 +33,11 @@ class AtollError(Exception):
     def __str__(self) -> str:
         return f"{self.detail} {self.hint}" if self.hint else self.detail
 
+    @property
+    def while_retried(self) -> str:
+        """What to tell while it is tried again by itself; what to do is left out where that is all."""
+        return str(self)
+
     def problem(self) -> Problem:
         """This error as it crosses the wire."""
         return Problem(
@@ -86,6 +91,11 @@ class UnavailableError(AtollError):
     """A part that is needed does not answer; trying again later may help."""
 
     status, code, title = 503, "unavailable", "Not available right now"
+
+    @property
+    def while_retried(self) -> str:
+        """Its hints say that it is tried again, or what an administrator may look at."""
+        return self.detail
 
 
 _BY_CODE: dict[str, type[AtollError]] = {

@@ -60,6 +60,11 @@ def count(number: int | None, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def retried(failure: str) -> str:
+    """A failure's sentence, and that it is tried again."""
+    return f"{failure.rstrip()} It is tried again; nothing is lost."
+
+
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
     """Seconds from start to end (to now where there is no end); None where it never began."""
     if start is None:

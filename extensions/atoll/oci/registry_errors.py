@@ -118,7 +118,7 @@ def _other(answer: Answer, doing: str, place: str) -> OciError:
     if answer.status in (408, 429) or answer.status >= 500:
         return RegistryAwayError(
             f"The registry is in trouble: it answered {answer.status} while {doing} ({place}){said}",
-            hint="Look at the registry's own log. It is tried again later.",
+            hint="Look at the registry's own log.",
         )
     return RegistryError(
         f"The registry answered {answer.status} while {doing} ({place}){said}",

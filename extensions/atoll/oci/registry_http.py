@@ -49,6 +49,7 @@ class Patience:
     def __init__(self, registry: Registry, cancelled: Cancelled | None) -> None:
         self._pause = registry.backoff
         self._end = time.monotonic() + registry.patience
+        self._waits = registry.waits
         self._cancelled = cancelled
 
     def check(self) -> None:
@@ -62,6 +63,8 @@ class Patience:
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         if time.monotonic() + pause > self._end:
             raise failure
+        if self._waits is not None:
+            self._waits(failure.detail)
         until = time.monotonic() + pause
         while (left := until - time.monotonic()) > 0:
             self.check()
@@ -153,7 +156,7 @@ class Session:
             )
         return RegistryAwayError(
             f"The registry {self.registry.address} cannot be reached while {doing} ({reason}).",
-            hint="Is it up, and is the address right? Nothing was lost; it is tried again later.",
+            hint="Is it up, and is the address right?",
         )
 
     def once(

@@ -59,6 +59,8 @@ class Registry:
     """Seconds without a byte, either way, before a connection counts as broken."""
     patience: float = 120.0
     """Seconds for which one request is tried again."""
+    waits: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
+    """Told why, each time before a request is tried again."""
     backoff: float = 0.25
     """Seconds of the first pause between tries; each further one may be twice as long, 10 s at most."""
     chunk: int = 8 << 20

@@ -304,13 +304,17 @@ def test_an_image_is_restored_over_a_connection_that_breaks(
 def test_a_registry_that_is_not_there_is_said_to_be_away() -> None:
     address = f"127.0.0.1:{free_port()}"
     limits = {**QUICK, "patience": 0.3}
+    told: list[str] = []
     began = time.monotonic()
     with (
-        RegistryStore(Registry(address, plain_http=True, **limits), "a") as store,
+        RegistryStore(
+            Registry(address, plain_http=True, waits=told.append, **limits), "a"
+        ) as store,
         pytest.raises(RegistryAwayError, match=f"{address} cannot be reached") as caught,
     ):
         store.has(digest_of(b"x"))
     assert caught.value.hint
+    assert set(told) == {caught.value.detail}
     assert time.monotonic() - began < 3
 
 

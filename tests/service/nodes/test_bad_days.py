@@ -58,6 +58,25 @@ def test_a_save_whose_agent_fell_silent_says_so_and_is_offered_again(cluster: Cl
         cluster.send(node_client.progress(NODE, first.checkpoint, report), cluster.token)
 
 
+def test_what_holds_a_save_up_is_told_to_its_user_until_it_goes_on(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.end()
+    order = eventually_ordered(cluster)
+
+    def told(**more: object) -> None:
+        report = ProgressReport.model_validate({"lease": order.lease, "phase": "scanning", **more})
+        cluster.send(node_client.progress(NODE, order.checkpoint, report), cluster.token)
+
+    told(waits="The registry cannot be reached.")
+    said = "Not saved yet: The registry cannot be reached. It is tried again; nothing is lost."
+    checkpoint, server = cluster.checkpoint(order.checkpoint), cluster.server()
+    assert (checkpoint.reason, checkpoint.message) == ("held_up", said)
+    assert (server.reason, server.message) == ("held_up", said)
+    told(phase="copying", done=1_000_000, total=2_000_000)
+    assert cluster.checkpoint(order.checkpoint).reason is None
+    assert cluster.server().message == "saving your environment: 1.0 MB of 2.0 MB"
+
+
 def test_progress_keeps_the_lease_and_is_seen(cluster: Cluster) -> None:
     cluster.start()
     cluster.end()

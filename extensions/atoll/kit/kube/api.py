@@ -109,10 +109,7 @@ class KubeApi:
             try:
                 response = self._http.request(method, path, headers=headers, **rest)
             except httpx.HTTPError as error:
-                problem = UnavailableError(
-                    f"Kubernetes does not answer ({type(error).__name__}).",
-                    hint="It is asked again by itself.",
-                )
+                problem = UnavailableError(f"Kubernetes does not answer ({type(error).__name__}).")
                 problem.__cause__ = error
             else:
                 if response.status_code not in _BUSY:

@@ -38,13 +38,17 @@ export function status(
     const long = 'The platform does not answer. Saving goes on when it is back.';
     return { mark: '▲', mood: 'warning', text: 'platform away', long };
   }
+  if (model.heldUp !== null) {
+    const text = 'not saved yet, trying again';
+    return { mark: '▲', mood: 'warning', text, long: model.heldUp };
+  }
   if (saving !== null) {
     const share = percentDone(saving.progress);
     const text = share === null ? 'saving' : `saving ${share}`;
     return { mark: '↻', mood: 'busy', text, long: saving.message ?? 'The environment is saved.' };
   }
   if (failed !== null) {
-    const reason = failed.message ?? 'no reason given';
+    const reason = whyNotSaved(failed);
     return { mark: '▲', mood: 'bad', text: `not saved: ${reason}`, long: `Not saved. ${reason}` };
   }
   const saved = server.saved_at === null ? null : new Date(server.saved_at);
@@ -66,6 +70,11 @@ export function status(
   };
 }
 
+/** Why nothing was saved, without the words that say so. */
+export function whyNotSaved(failed: Checkpoint): string {
+  return failed.message?.replace(/^Not saved: /, '') ?? 'no reason given';
+}
+
 /** How much of it is done: `42 %`; null while the whole is unknown. */
 export function percentDone(progress: Progress): string | null {
   const done = shareDone(progress);
@@ -75,6 +84,11 @@ export function percentDone(progress: Progress): string | null {
 /** The same as a share from 0 to 1. */
 export function shareDone(progress: Progress): number | null {
   return progress.total > 0 ? Math.min(1, progress.done / progress.total) : null;
+}
+
+/** An image as people know it: without the registry that it is in. */
+export function imageName(image: string): string {
+  return image.replace(/^(localhost|[^/]*[.:][^/]*)\//, '');
 }
 
 /** What a save is doing now: `copying: 22 of 52 MB`. */

@@ -17,6 +17,9 @@ import { LiveModel } from '../live';
 /** How URLs spell the default server, whose name in JupyterHub is empty. */
 const DEFAULT_SERVER = '-';
 
+/** Reasons to wait that pass by themselves. */
+const IN_LINE = new Set(['its_turn', 'node_busy', 'cluster_busy', 'server_busy']);
+
 const FINAL = new Set<Checkpoint['status']>(['ready', 'refused', 'failed']);
 
 export class EnvironmentModel extends LiveModel {
@@ -45,6 +48,12 @@ export class EnvironmentModel extends LiveModel {
   /** The checkpoint that is being made now, if any. */
   get saving(): Checkpoint | null {
     return this._checkpoints.find(checkpoint => !FINAL.has(checkpoint.status)) ?? null;
+  }
+
+  /** Why the checkpoint that is being made does not go on, where something is wrong. */
+  get heldUp(): string | null {
+    const reason = this.saving?.reason ?? null;
+    return reason === null || IN_LINE.has(reason) ? null : (this.saving?.message ?? null);
   }
 
   /** The newest checkpoint, where it failed and nothing was saved since. */

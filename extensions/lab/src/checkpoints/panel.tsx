@@ -17,7 +17,7 @@ import {
   TextButton
 } from '../views/parts';
 import { ChangeList } from './changes';
-import { name, shareDone, stage } from './describe';
+import { name, shareDone, stage, whyNotSaved } from './describe';
 import type { EnvironmentModel } from './model';
 import { BaseRow, CheckpointRow } from './row';
 
@@ -123,7 +123,16 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
             Saving, {stage(saving)}
           </div>
           <ProgressBar share={shareDone(saving.progress)} label="Saving the environment" />
-          <div className="atoll-quiet">You can go on working.</div>
+          {model.heldUp === null ? (
+            <div className="atoll-quiet">You can go on working.</div>
+          ) : (
+            <div className="atoll-Problem" role="alert" data-testid="atoll-held-up">
+              <span className="atoll-Problem-mark" aria-hidden="true">
+                ▲
+              </span>
+              <div>{model.heldUp} You can go on working.</div>
+            </div>
+          )}
         </div>
       ) : (
         <div title={saved === null ? undefined : exact(saved)}>
@@ -139,7 +148,7 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
             ▲
           </span>
           <div>
-            Not saved: {failed.message ?? 'no reason given'}
+            Not saved: {whyNotSaved(failed)}
             <div className="atoll-quiet">
               Nothing is lost: it is still in your running server, and tried again when that stops.
             </div>

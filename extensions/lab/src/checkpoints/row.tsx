@@ -11,7 +11,7 @@ import { useAction, useNow, type Action } from '../views/hooks';
 import { pinIcon } from '../views/icons';
 import { CopyButton, IconButton, openMenu, ProblemView, Tabs, TextButton } from '../views/parts';
 import { CheckpointChanges } from './changes';
-import { name, trigger } from './describe';
+import { imageName, name, trigger } from './describe';
 import type { EnvironmentModel } from './model';
 import type { EnvironmentProps } from './panel';
 
@@ -91,7 +91,7 @@ export function BaseRow(props: EnvironmentProps & { base: string; action: Action
             ○
           </span>
           <span className="atoll-Row-time">base</span>{' '}
-          <span className="atoll-Row-name atoll-quiet">{base}</span>
+          <span className="atoll-Row-name atoll-quiet">{imageName(base)}</span>
         </button>
       </div>
       {open && (

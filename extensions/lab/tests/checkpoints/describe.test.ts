@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { lines, name, shareDone, stage, status } from '../../src/checkpoints/describe';
+import { imageName, lines, name, shareDone, stage, status } from '../../src/checkpoints/describe';
 import type { EnvironmentModel } from '../../src/checkpoints/model';
 import type { Events } from '../../src/events';
 import { changed, checkpoint, server } from '../things';
@@ -8,14 +8,15 @@ import { changed, checkpoint, server } from '../things';
 const now = new Date(2026, 10, 24, 19, 0);
 const saved = new Date(2026, 10, 24, 18, 42).toISOString();
 
-type Seen = Pick<EnvironmentModel, 'server' | 'saving' | 'failed' | 'unsaved'>;
+type Seen = Pick<EnvironmentModel, 'server' | 'saving' | 'heldUp' | 'failed' | 'unsaved'>;
 
 function said(
   seen: Partial<Seen>,
   state: Events['state'] = 'connected',
   code = ''
 ): ReturnType<typeof status> {
-  const model: Seen = { server: server(), saving: null, failed: null, unsaved: 0, ...seen };
+  const nothing = { saving: null, heldUp: null, failed: null, unsaved: 0 };
+  const model: Seen = { server: server(), ...nothing, ...seen };
   const problem = { type: '', status: 0, code, title: '', detail: 'It is so.', hint: null };
   return status(model as EnvironmentModel, { state, problem }, now);
 }
@@ -32,6 +33,24 @@ test('a save says how far it is, a failed one why', () => {
   expect(said({ saving }).text).toBe('saving 42 %');
   const failed = checkpoint({ status: 'failed', message: 'the disk is full' });
   expect(said({ failed })).toMatchObject({ mood: 'bad', text: 'not saved: the disk is full' });
+  const again = checkpoint({ status: 'failed', message: 'Not saved: the disk is full' });
+  expect(said({ failed: again }).text).toBe('not saved: the disk is full');
+});
+
+test('a save that something holds up is not called one that goes on', () => {
+  const heldUp = 'Not saved yet: the registry is away.';
+  expect(said({ saving: checkpoint({ status: 'scanning' }), heldUp })).toMatchObject({
+    mood: 'warning',
+    text: 'not saved yet, trying again',
+    long: heldUp
+  });
+});
+
+test('an image is called without its registry', () => {
+  expect(imageName('localhost:5000/atoll/singleuser')).toBe('atoll/singleuser');
+  expect(imageName('registry.example/atoll/r')).toBe('atoll/r');
+  expect(imageName('jupyter/scipy')).toBe('jupyter/scipy');
+  expect(imageName('Python 3.11 · 120 packages')).toBe('Python 3.11 · 120 packages');
 });
 
 test('nothing is promised while the platform is away', () => {

@@ -108,6 +108,18 @@ test('a save says how far it is', async () => {
   expect(screen.getByRole('progressbar').getAttribute('aria-valuenow')).toBe('42');
 });
 
+test('what holds a save up is told, and a line of others is no trouble', async () => {
+  const message = 'Not saved yet: the registry is away.';
+  const held = { status: 'scanning', reason: 'held_up', message } as const;
+  await shown(server({ unsaved: UNSAVED }), checkpoint(held));
+  expect((await screen.findByTestId('atoll-held-up')).textContent).toContain(message);
+  platform.get('checkpoints', page([checkpoint({ ...held, reason: 'node_busy' })]));
+  await model.refresh();
+  await waitFor(() => {
+    expect(screen.queryByTestId('atoll-held-up')).toBeNull();
+  });
+});
+
 test('a failed save says that nothing is lost', async () => {
   await shown(server(), checkpoint({ status: 'failed', message: 'The disk is full.' }));
   const told = await screen.findByTestId('atoll-not-saved');
