@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as NotInTimeError
 
 START_MS: Final = 60_000  # a first start on a busy machine
 WORK_MS: Final = 60_000
 
 T = TypeVar("T")
+_QUIET: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                 "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser, for as long as this lasts."""
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=WORK_MS)  # a machine that does other things too
+        path = shutil.which("chromium")
+        started = playwright.chromium.launch(executable_path=path, args=_QUIET)
+        yield started
+        started.close()
 
 
 def until(look: Callable[[], T], limit_ms: int = WORK_MS) -> T:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kubernetes.away import lead_to_registry
 from tests.kubernetes.driver import Platform, installed
 
 HERE = Path(__file__).parent
@@ -25,4 +26,5 @@ def platform() -> Iterator[Platform]:
     """The installed platform."""
     assert os.environ.get("KUBECONFIG"), "KUBECONFIG names no cluster"
     with installed([HERE / "values.yaml"]) as platform:
+        lead_to_registry(platform)
         yield platform

@@ -157,14 +157,18 @@ class Person(User):
         """The same with a shell."""
         return self.run("sh", "-c", script, check=check)
 
-    def put(self, path: Path, to: str) -> None:
-        """Copy a file into the running server's container."""
+    def sh_with(self, given: bytes, script: str) -> str:
+        """The same, reading this."""
         platform: Any = self.platform
         name = self.pod["metadata"]["name"]
-        kubectl(
+        return kubectl(
             "exec", "-i", "-n", platform.servers, name, "-c", "notebook", "--", "sh", "-c",
-            f"cat > {to}", given=path.read_bytes(),
+            script, given=given,
         )  # fmt: skip
+
+    def put(self, path: Path, to: str) -> None:
+        """Copy a file into the running server's container."""
+        self.sh_with(path.read_bytes(), f"cat > {to}")
 
     def install(self, wheel: Path) -> None:
         """pip install of a wheel, in the server."""

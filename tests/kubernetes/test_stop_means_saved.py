@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
 
-from tests.kubernetes.driver import Person, Platform, kubectl, objects
+from tests.kubernetes.away import without_agents
+from tests.kubernetes.driver import Person, Platform, kubectl
 from tests.platform.driver import eventually, make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 UNSAVED = "atoll.dev/unsaved"
-
-
-@contextmanager
-def no_agents(platform: Platform) -> Iterator[None]:
-    """While this lasts no save can begin: agents are on no node."""
-    patch = '{"spec":{"template":{"spec":{"nodeSelector":{"atoll.dev/nowhere":"true"}}}}}'
-    name = ("daemonset/atoll-agent", "-n", platform.agents)
-    kubectl("patch", *name, "--type=merge", "-p", patch)
-    eventually(lambda: objects("pods", platform.agents), lambda pods: not pods, 60)
-    try:
-        yield
-    finally:
-        back = '[{"op":"remove","path":"/spec/template/spec/nodeSelector/atoll.dev~1nowhere"}]'
-        kubectl("patch", *name, "--type=json", "-p", back)
-        kubectl("rollout", "status", *name, "--timeout=120s")
 
 
 def ended(person: Person) -> dict[str, Any]:
@@ -54,7 +38,7 @@ def test_stop_saves_and_the_next_start_begins_from_the_image_by_digest(
     ada.sh("mkdir -p /opt/environment/tools && echo kept > /opt/environment/tools/mine")
     assert ada.run("seashell") == "seashell 1.0\n"
 
-    with no_agents(platform):
+    with without_agents(platform):
         began = time.monotonic()
         ada.stop()
         assert time.monotonic() - began < 10
@@ -87,7 +71,7 @@ def test_an_unsaved_pod_is_neither_deleted_nor_evicted(platform: Platform, tmp_p
     bea = platform.user("bea")
     bea.start()
     bea.install(make_wheel(tmp_path, "conch", "2.0"))
-    with no_agents(platform):
+    with without_agents(platform):
         bea.stop()
         name = ended(bea)["metadata"]["name"]
         refused = kubectl("delete", "pod", name, "-n", platform.servers, check=False)
@@ -114,7 +98,7 @@ def test_a_start_waits_for_the_last_stop_and_says_so(platform: Platform, tmp_pat
     cam = platform.user("cam")
     cam.start()
     cam.install(make_wheel(tmp_path, "whelk", "1.1"))
-    with no_agents(platform):
+    with without_agents(platform):
         cam.stop()
         ended(cam)
         answer = cam.api("POST", "users/cam/server")
