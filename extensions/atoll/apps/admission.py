@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from atoll.checkpoints.evictions import Evictions, Review
+from atoll.kit import web
 from atoll.kit.kube.settings import KubernetesSection
 
 _MOST: Final = 1 << 20  # bytes of a question
@@ -59,5 +60,6 @@ async def serve(evictions: Evictions, settings: KubernetesSection, host: str) ->
         log_config=None,
         access_log=False,
         lifespan="off",
+        timeout_keep_alive=web.KEPT_S,
     )
     await _Server(config).serve()

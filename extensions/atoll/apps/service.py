@@ -105,6 +105,7 @@ def main() -> None:
         port=config.service.port,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=web.KEPT_S,
         timeout_graceful_shutdown=3,  # event streams never end by themselves
     )
 

@@ -21,6 +21,9 @@ from atoll.kit.loops import back_off
 from atoll.oci.registry_errors import RegistryAwayError
 
 _HOPELESS: Final = 3  # attempts until an agent's word that nothing can be saved any more is taken
+_LOST: Final = frozenset(
+    {"container_not_found", "container_removed"}
+)  # agents' codes: see agent.errors
 _NAMED: Final = 5  # paths in a message
 
 
@@ -75,6 +78,8 @@ class Results:
             given_up = row.trigger == Trigger.USER or told.outcome == "refused" or not told.retry
             final = hopeless if stop else given_up
             reason, message = told.code, f"Not saved: {why}"
+            if stop and told.code in _LOST:
+                message = _lost(row)
         if not final:
             self._again(row, told.code, words.retried(f"Not saved yet: {why}"))
             return
@@ -209,6 +214,14 @@ class Results:
             unsaved=None,
             packages=told.packages,
         )
+
+
+def _lost(row: CheckpointRow) -> str:
+    return (
+        f"Not saved: the server's container was removed from its node {row.node} before it could be"
+        " saved. What was changed since the last save is lost; what was saved before it, and the"
+        " home, are safe."
+    )
 
 
 def _digest_of(image: str | None) -> str:

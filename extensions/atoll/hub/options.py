@@ -176,7 +176,8 @@ def _notice(server: Server) -> str:
             "The last start did not become ready. What you saved is safe: try again, or choose an"
             " earlier environment or a fresh start."
         )
-    return server.ended_why or ""
+    lost = server.message if server.reason is not None else None
+    return " ".join(filter(None, (server.ended_why, lost)))
 
 
 def _first(data: Mapping[str, Sequence[str]], name: str) -> str:

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 BODY_MOST: Final = 1 << 20
 """Most bytes of a request's body; a route that has to have more says so by `take`."""
+KEPT_S: Final = 120
+"""Seconds that a connection without requests is kept: longer than callers keep theirs (Kubernetes' API
+server 90 s), else a request meets the connection's end, and an eviction that may go on is an error."""
 
 _REQUESTS = Counter("atoll_http_requests", "Requests answered", ["method", "route", "status"])
 _SECONDS = Histogram("atoll_http_seconds", "Seconds until the answer began", ["method", "route"])

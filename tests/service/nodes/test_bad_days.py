@@ -124,6 +124,7 @@ def test_a_container_that_is_gone_holds_up_its_server_no_longer(cluster: Cluster
     [checkpoint] = cluster.checkpoints()
     assert checkpoint.status == CheckpointStatus.FAILED
     assert saved.reason == checkpoint.reason == "container_not_found"
+    assert "What was changed since the last save is lost" in str(saved.message)
     assert len(cluster.began()) == 3
     cluster.start()
 

@@ -172,6 +172,9 @@ def test_after_a_start_that_failed_the_environment_before_is_offered_in_sight() 
 def test_why_a_server_ended_by_itself_is_said() -> None:
     ended = _server(ended_why="The server was ended because it needed more memory than 4 GB.")
     assert "more memory" in options.choices(ended, [], NOW)["notice"]
+    lost = ended.model_copy(update={"reason": "container_not_found", "message": "All is lost."})
+    notice = options.choices(lost, [], NOW)["notice"]
+    assert notice == f"{ended.ended_why} All is lost."
 
 
 CARDS = {
