@@ -13,7 +13,7 @@ KUBE_TESTS ?= tests/kubernetes
 QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install up down status test test-slow test-fast test-postgres bench lint docs wheel images chart constraints clean
+.PHONY: help install up down status test test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -101,6 +101,9 @@ lint: $(STAMPS)/test ## ruff, mypy, import contracts, eslint, prettier
 
 bench: install $(STAMPS)/test ## the figures, peers beside us: a table, and build/bench.json
 	@$(PYTHON) -m tests.benchmarks
+
+bench-cluster: install $(STAMPS)/test ## the figures in the cluster of KUBECONFIG, on its node (REGISTRY= of its images)
+	@$(PYTHON) -m tests.benchmarks cluster
 
 docs: $(STAMPS)/test ## build the documentation into build/site, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
