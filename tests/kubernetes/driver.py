@@ -42,6 +42,15 @@ def kubectl(*arguments: str, given: bytes | None = None, check: bool = True) -> 
     return run("kubectl", *arguments, given=given, check=check)
 
 
+def refused(*arguments: str, given: bytes | None = None) -> str:
+    """Why the cluster does not do what this asks kubectl for."""
+    done = subprocess.run(
+        ("kubectl", *arguments), input=given, capture_output=True, check=False, timeout=600
+    )
+    assert done.returncode != 0, done.stdout.decode("utf-8", "replace")
+    return done.stderr.decode("utf-8", "replace")
+
+
 def objects(kind: str, namespace: str, selector: str = "") -> list[dict[str, Any]]:
     """Objects of a kind, as JSON."""
     more = ["-l", selector] if selector else []

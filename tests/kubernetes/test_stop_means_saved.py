@@ -11,7 +11,7 @@ import pytest
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
 
 from tests.kubernetes.away import without_agents
-from tests.kubernetes.driver import Person, Platform, kubectl
+from tests.kubernetes.driver import Person, Platform, kubectl, refused
 from tests.platform.driver import eventually, make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
@@ -74,18 +74,18 @@ def test_an_unsaved_pod_is_neither_deleted_nor_evicted(platform: Platform, tmp_p
     with without_agents(platform):
         bea.stop()
         name = ended(bea)["metadata"]["name"]
-        refused = kubectl("delete", "pod", name, "-n", platform.servers, check=False)
-        assert "deleted" not in refused
+        said = refused("delete", "pod", name, "-n", platform.servers)
+        assert "is not saved yet" in said
+        assert "atoll servers discard" in said
         eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": platform.servers},
         }
         path = f"/api/v1/namespaces/{platform.servers}/pods/{name}/eviction"
-        said = kubectl(
-            "create", "--raw", path, "-f", "-", given=json.dumps(eviction).encode(), check=False
-        )
-        assert "Success" not in said
+        said = refused("create", "--raw", path, "-f", "-", given=json.dumps(eviction).encode())
+        assert "(TooManyRequests)" in said  # 429, which drains and autoscalers take for "later"
+        assert "is not saved yet" in said
         assert [pod["metadata"]["name"] for pod in bea.pods()] == [name]
     bea.settled()
     bea.start()
@@ -150,10 +150,18 @@ def test_kubectl_delete_is_held_until_the_server_is_saved(
     eve = platform.user("eve")
     eve.start()
     eve.install(make_wheel(tmp_path, "cockle", "4.0"))
-    name = eve.pod["metadata"]["name"]
-    kubectl("delete", "pod", name, "-n", platform.servers, "--timeout=120s")
-    saved = eventually(eve.server, lambda one: one.status == ServerStatus.SAVED, 60)
-    assert saved.environment is not None
+    pod = eve.pod["metadata"]
+    with without_agents(platform):
+        kubectl("delete", "pod", pod["name"], "-n", platform.servers, "--wait=false")
+        eventually(eve.server, lambda one: one.status == ServerStatus.SAVING, 60)
+        assert eve.run("cockle") == "cockle 4.0\n"  # its container is there, and runs
+        assert eve.pod["metadata"]["deletionTimestamp"]
+    eventually(eve.pods, lambda pods: not pods, 120)
+    saved = eve.server()
+    assert saved.status == ServerStatus.SAVED  # when the pod is gone, it is saved already
+    (checkpoint,) = eve.checkpoints()
+    assert checkpoint.status == CheckpointStatus.READY
+    assert saved.environment == checkpoint.digest
     eventually(eve.servers, lambda found: not found, 90)
     eve.start()
     assert eve.run("cockle") == "cockle 4.0\n"
