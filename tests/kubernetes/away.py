@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from tests.kubernetes.driver import Platform, kubectl, objects
-from tests.platform.driver import eventually
 
 REGISTRY: Final = "test-registry"
 """The Service by which the platform reaches the cluster's registry; `values.yaml` names it."""
@@ -50,9 +49,9 @@ def without_registry(platform: Platform) -> Iterator[None]:
 def without_database(platform: Platform) -> Iterator[None]:
     """While this lasts PostgreSQL is ended; what it keeps stays."""
     name = ("statefulset/atoll-postgres", "-n", platform.namespace)
+    _end(platform.namespace, "postgres")
     kubectl("scale", *name, "--replicas=0")
-    selector = "app.kubernetes.io/component=postgres"
-    eventually(lambda: objects("pods", platform.namespace, selector), lambda pods: not pods, 60)
+    _gone(platform.namespace, "postgres")
     try:
         yield
     finally:
@@ -65,14 +64,28 @@ def without_agents(platform: Platform) -> Iterator[None]:
     """While this lasts no save can begin: agents are on no node."""
     patch = '{"spec":{"template":{"spec":{"nodeSelector":{"atoll.dev/nowhere":"true"}}}}}'
     name = ("daemonset/atoll-agent", "-n", platform.agents)
+    _end(platform.agents, "agent")
     kubectl("patch", *name, "--type=merge", "-p", patch)
-    eventually(lambda: objects("pods", platform.agents), lambda pods: not pods, 60)
+    _gone(platform.agents, "agent")
     try:
         yield
     finally:
         back = '[{"op":"remove","path":"/spec/template/spec/nodeSelector/atoll.dev~1nowhere"}]'
         kubectl("patch", *name, "--type=json", "-p", back)
         kubectl("rollout", "status", *name, "--timeout=120s")
+
+
+def _end(namespace: str, part: str) -> None:
+    """Have a part's pods end soon: whoever ends them in order gives them their full grace."""
+    kubectl("delete", "pods", *_pods(namespace, part), "--grace-period=1", "--wait=false")
+
+
+def _gone(namespace: str, part: str) -> None:
+    kubectl("wait", "pods", *_pods(namespace, part), "--for=delete", "--timeout=90s")
+
+
+def _pods(namespace: str, part: str) -> tuple[str, ...]:
+    return ("-n", namespace, "-l", f"app.kubernetes.io/component={part}")
 
 
 def _slice(platform: Platform, addresses: list[str]) -> dict[str, Any]:
