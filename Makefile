@@ -89,8 +89,9 @@ test-fast: $(STAMPS)/test ## the tests that start no platform
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "$(QUICK)" --ignore=tests/postgres tests
 
 test-slow: $(STAMPS)/test ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
-	@ATOLL_OVERLAY_EXAMPLES=1000 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --dist loadgroup --timeout=3600 \
-	  tests/contract/overlay
+	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --dist loadgroup --timeout=3600 \
+	  tests/contract/overlay tests/contract/test_oci_tools.py tests/unit/oci tests/unit/jobs tests/unit/checkpoints \
+	  tests/service/nodes/test_many_at_once.py tests/service/test_hostile_requests.py
 	@$(PYTHON) -m pytest --timeout=3600 -m slow tests
 
 lint: $(STAMPS)/test ## ruff, mypy, import contracts, eslint, prettier

@@ -18,6 +18,7 @@ from atoll.oci.publish import append_layer, create_base, export
 from atoll.oci.unpack import unpack
 from hypothesis import HealthCheck, given, settings
 
+from tests.exploring import examples
 from tests.unit.oci.trees import NOW, Step, differences, do, rounds
 
 pytestmark = pytest.mark.skipif(
@@ -51,7 +52,7 @@ def umoci_unpack(store: LayoutStore, name: str, bundle: Path) -> Path:
     return bundle / "rootfs"
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds)
 def test_umoci_restores_what_random_work_left_after_incremental_saves(
     work: list[list[Step]],

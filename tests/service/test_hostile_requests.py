@@ -12,6 +12,8 @@ from atoll.kit.home import Home
 from hypothesis import HealthCheck, settings
 from schemathesis.core.transport import Response
 
+from tests.exploring import examples
+
 from .whole import whole_service
 
 schema = schemathesis.openapi.from_dict(create_api().openapi())
@@ -71,6 +73,6 @@ def test_the_stream_of_events_begins_at_a_number_that_the_database_knows(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("token", ["ada", "hub"])
 @schema.parametrize()
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_request_breaks_a_route(case: schemathesis.Case, token: str, url: str) -> None:
     check(case.call(base_url=url, headers={"Authorization": f"token {token}"}))

@@ -96,23 +96,28 @@ class Stack:
             os.close(descriptor)
 
     def _folder(self, folder: Folder, depth: int) -> Iterator[Difference]:
-        directories = self._list(folder)
+        directories, closed = self._list(folder)
         if self._visit is not None:
             self._visit(folder)
         prefix = folder.path + b"/" if folder.path else b""
         for name in sorted(folder.names):
             path, status = prefix + name, folder.names[name]
             if stat.S_ISDIR(status.st_mode):
-                yield from self._directory(folder, path, name, directories[name], depth)
+                hidden = folder.hidden or name in closed
+                yield from self._directory(folder, path, directories[name], depth, hidden=hidden)
             else:
                 yield from self._other(folder, path, status)
         if folder.hidden:
             yield from self._emptied(folder)
 
-    def _list(self, folder: Folder) -> dict[bytes, list[int]]:
-        """Takes in the names; for directories the layers that have them together."""
+    def _list(self, folder: Folder) -> tuple[dict[bytes, list[int]], set[bytes]]:
+        """Takes in the names: for directories the layers that have them together, and what is closed.
+
+        What is closed hides all that is below it: a layer has a deletion there, or another kind. A
+        directory made where a lower layer has a deletion need not be marked as opaque.
+        """
         directories: dict[bytes, list[int]] = {}
-        closed: set[bytes] = set()  # what lower layers have there cannot be seen
+        closed: set[bytes] = set()
         prefix = folder.path + b"/" if folder.path else b""
         for number, layer in enumerate(folder._layers):
             for name, status in _items(layer):
@@ -133,7 +138,7 @@ class Stack:
                     closed.add(name)
                 elif name not in closed:
                     directories[name].append(number)
-        return directories
+        return directories, closed
 
     def _weigh(self, status: os.stat_result, *, seen: bool) -> None:
         self._count += 1
@@ -151,7 +156,7 @@ class Stack:
             self.totals.seen += status.st_size
 
     def _directory(
-        self, folder: Folder, path: bytes, name: bytes, layers: list[int], depth: int
+        self, folder: Folder, path: bytes, layers: list[int], depth: int, *, hidden: bool
     ) -> Iterator[Difference]:
         if depth >= self._limits.depth:
             return
@@ -160,7 +165,7 @@ class Stack:
             yield _gone(path, before.status)
             before = None
         opened: list[int | bytes] = []
-        hidden = folder.hidden
+        name = path.rpartition(b"/")[2]
         try:
             for number in layers:
                 layer = folder._layers[number]

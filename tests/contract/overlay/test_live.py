@@ -27,7 +27,7 @@ from tests.contract.overlay.mounts import (
     umoci_unpack,
     work,
 )
-from tests.contract.overlay.test_overlay_exact import EXAMPLES
+from tests.exploring import examples
 from tests.unit.oci.trees import Step
 
 
@@ -51,7 +51,7 @@ def save_live(
     return top / "ours", umoci_unpack(store, image, top), tuple(sorted(touched))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(work, work)
 def test_a_pass_and_a_cut_unpack_to_what_the_mount_shows(
     before: list[Step], meanwhile: list[Step]

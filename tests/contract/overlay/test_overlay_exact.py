@@ -29,9 +29,10 @@ from tests.contract.overlay.mounts import (
     umoci_unpack,
     work,
 )
+from tests.exploring import examples
 from tests.unit.oci.trees import Step
 
-EXAMPLES = int(os.environ.get("ATOLL_OVERLAY_EXAMPLES", "25"))
+EXAMPLES = examples(25)
 """Random trees a property; thousands where somebody has the time."""
 
 

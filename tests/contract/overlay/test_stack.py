@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from atoll.oci.stack import Difference, Folder, Stack
 from hypothesis import HealthCheck, given, settings
 
 from tests.contract.overlay.mounts import do, everything, mounted, plant, work
-from tests.contract.overlay.test_overlay_exact import EXAMPLES
+from tests.exploring import examples
 from tests.unit.oci.trees import Step
 
 
@@ -32,7 +33,7 @@ def no_directories(root: Path) -> dict[bytes, tuple[object, ...]]:
     }
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(work, work, work)
 def test_two_layers_differ_from_their_base_as_the_mounts_do(
     before: list[Step], first: list[Step], second: list[Step]
@@ -64,6 +65,22 @@ def test_two_layers_differ_from_their_base_as_the_mounts_do(
     for path, one in found.items():
         if one.now and one.kind is Kind.FILE:
             assert len(now[path][1]) == one.size  # type: ignore[arg-type]  # a file's content
+
+
+def test_a_directory_made_where_a_layer_below_has_a_deletion_hides_what_the_base_has(
+    tmp_path: Path,
+) -> None:
+    lower = tmp_path / "lower"
+    (lower / "a" / "a").mkdir(parents=True)
+    (lower / "a" / "a" / "lost").touch()
+    with mounted(tmp_path / "one", (lower,)) as overlay:
+        shutil.rmtree(overlay.merged / "a" / "a")
+        own = overlay.upper
+    with mounted(tmp_path / "two", (own, lower)) as overlay:
+        (overlay.merged / "a" / "a").mkdir()
+        (overlay.merged / "a" / "a" / "new").touch()
+        found = told(overlay.upper, (own,), (lower,))
+    assert {path: one.now for path, one in found.items()} == {b"a/a/lost": False, b"a/a/new": True}
 
 
 def test_what_is_seen_and_what_is_there_tell_how_much_is_shadowed(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""The evening: three hundred servers are stopped at once, on three nodes."""
+"""The evening: the culler stops many servers at once, on three nodes."""
 
 from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,12 +21,13 @@ from atoll.kit.home import Home
 from atoll.kit.names import new_id
 
 from tests.databases import url_of
+from tests.exploring import TIMES
 
 from ..whole import hub, served
 from .cluster import Cluster, eventually
 
 NODES = ("node-1", "node-2", "node-3")
-SERVERS = 300
+SERVERS = 300 if TIMES else 90
 AT_ONCE = 2
 
 
@@ -59,7 +59,7 @@ def evening(home: Home) -> Iterator[Cluster]:
 
 
 @pytest.mark.timeout(240)
-def test_three_hundred_stops_are_saved_in_order_and_within_the_limits(
+def test_many_stops_are_saved_in_order_and_within_the_limits(
     evening: Cluster,
 ) -> None:
     cluster = evening
@@ -72,15 +72,12 @@ def test_three_hundred_stops_are_saved_in_order_and_within_the_limits(
     eventually(lambda: waiting(cluster), lambda found: found == SERVERS + 1, 60)
     agents = Agents(cluster)
 
-    began = time.monotonic()
     agents.run()
-    took = time.monotonic() - began
 
     assert agents.most == AT_ONCE
     assert agents.most_on_a_node == 1
     assert len(agents.order) == len(set(agents.order)) == SERVERS + 1
     assert agents.live.index(True) >= SERVERS - AT_ONCE  # it was asked for first
-    assert took < 100, f"{took:.0f} s of overhead for {SERVERS} saves of nothing"
     assert cluster.final(live.id).status == CheckpointStatus.READY
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import replace
 
@@ -10,7 +9,9 @@ from atoll.checkpoints.node_queue import Save, Standing, lengths, turns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("ATOLL_EXAMPLES", "40"))
+from tests.exploring import examples
+
+EXAMPLES = examples(40)
 NODES = ("a", "b", "c")
 
 

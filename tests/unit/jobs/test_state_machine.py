@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy.orm import Session
 
+from tests.exploring import examples
+
 ADA = Caller("ada", scopes=frozenset({USE}))
 PLACES = 2
 DIGEST = "sha256:" + "1" * 64
@@ -249,7 +251,7 @@ class StatesOfJobs(RuleBasedStateMachine):
 
 
 StatesOfJobs.TestCase.settings = settings(
-    max_examples=25,
+    max_examples=examples(8),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -22,6 +22,7 @@ from atoll.oci.source import Entry, Kind, Limits
 from atoll.oci.unpack import unpack
 from hypothesis import HealthCheck, given, settings
 
+from tests.exploring import examples
 from tests.unit.oci.trees import NOW, Step, differences, do, rounds
 
 
@@ -64,7 +65,7 @@ def save(
     return image, source.index(image=image.digest), layer
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds)
 def test_random_work_saved_step_by_step_is_restored_exactly(work: list[list[Step]]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -85,7 +86,7 @@ def test_random_work_saved_step_by_step_is_restored_exactly(work: list[list[Step
             assert not changes(root, since=index).added
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds)
 def test_work_that_goes_on_in_a_restored_directory_is_saved_on_top_and_restored(
     work: list[list[Step]],

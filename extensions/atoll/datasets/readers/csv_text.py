@@ -7,7 +7,8 @@ import csv
 import gzip
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
@@ -81,7 +82,7 @@ def prepared(source: Source, options: Mapping[str, JsonValue], scratch: Path, mo
 def check(text: Text, delimiter: str, quote: str, *, lenient: bool) -> None:
     """Find what is wrong in the text; raises SourceError that names the line, or returns."""
     csv.field_size_limit(_FIELD_MOST)
-    lines = _Lines(text)
+    lines = _lines(text)
     rows = csv.reader(
         lines,
         delimiter=delimiter,
@@ -91,19 +92,20 @@ def check(text: Text, delimiter: str, quote: str, *, lenient: bool) -> None:
     )
     wanted, before = 0, 0
     try:
-        for row in rows:
-            first, before = before + 1, rows.line_num
-            if not row:
-                continue
-            wanted = wanted or len(row)
-            if len(row) != wanted and not lenient:
-                raise SourceError(
-                    "ragged",
-                    f"Line {first} of {text.name} has {len(row)} fields where the first row has"
-                    f" {wanted}.",
-                    hint="Correct the line, or say the option delimiter=… if fields are divided by"
-                    " something else; skip_bad_rows=true leaves such rows out.",
-                )
+        with closing(lines):
+            for row in rows:
+                first, before = before + 1, rows.line_num
+                if not row:
+                    continue
+                wanted = wanted or len(row)
+                if len(row) != wanted and not lenient:
+                    raise SourceError(
+                        "ragged",
+                        f"Line {first} of {text.name} has {len(row)} fields where the first row has"
+                        f" {wanted}.",
+                        hint="Correct the line, or say the option delimiter=… if fields are divided by"
+                        " something else; skip_bad_rows=true leaves such rows out.",
+                    )
     except csv.Error as error:
         raise SourceError(
             "malformed",
@@ -115,25 +117,20 @@ def check(text: Text, delimiter: str, quote: str, *, lenient: bool) -> None:
         raise _broken(text.name, error) from error
 
 
-class _Lines:
+def _lines(text: Text) -> Generator[str, None, None]:
     """The lines of a text, decoded one by one, so that a byte that is wrong is found in its line."""
-
-    def __init__(self, text: Text) -> None:
-        self._text = text
-
-    def __iter__(self) -> Iterator[str]:
-        with self._text.open() as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise SourceError(
-                        "encoding",
-                        f"Line {number} of {self._text.name} is not UTF-8: byte"
-                        f" 0x{line[error.start]:02X} at position {error.start + 1}.",
-                        hint="Say its encoding, for example by the option encoding=latin-1; common"
-                        f" ones: {_GUESSES}.",
-                    ) from error
+    with text.open() as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise SourceError(
+                    "encoding",
+                    f"Line {number} of {text.name} is not UTF-8: byte"
+                    f" 0x{line[error.start]:02X} at position {error.start + 1}.",
+                    hint="Say its encoding, for example by the option encoding=latin-1; common"
+                    f" ones: {_GUESSES}.",
+                ) from error
 
 
 def _encoding(options: Mapping[str, JsonValue]) -> str:
