@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,7 +21,7 @@ from atoll.kit.loops import LAST_DELAY_S, back_off
 
 log = logging.getLogger(__name__)
 
-_PAGE: Final = 2000  # objects of one answer: 10 MB at most, of pods of 5 KB
+_PAGE: Final = 500  # objects of one answer: 3 MB of pods, so that long lists take little memory
 _WATCH_S: Final = 300  # then the server ends the watch, and another one takes it up
 _SILENT_S: Final = 330.0  # a watch without a word for so long is dead
 _RELIST_S: Final = 1800.0  # should anything ever have been missed
@@ -58,7 +58,9 @@ class Informer(Generic[T]):
         self._version = ""
         self._listed = float("-inf")
         page = msgspec.defstruct("Page", [("metadata", _ListMeta), ("items", list[kind], [])])  # type: ignore[valid-type]
+        head: Any = msgspec.defstruct("Head", [("metadata", _ListMeta)])
         change = msgspec.defstruct("Change", [("type", str), ("object", msgspec.Raw)])
+        self._head = msgspec.json.Decoder(head)
         self._page = msgspec.json.Decoder(page)
         self._change = msgspec.json.Decoder(change)
         self._one = msgspec.json.Decoder(kind)
@@ -117,18 +119,9 @@ class Informer(Generic[T]):
 
     async def _list(self, session: aiohttp.ClientSession) -> None:
         found: dict[str, T] = {}
-        params = {**self._params, "limit": str(_PAGE)}
-        while True:
-            # resourceVersion is left out: what is listed is the newest, as etcd has it
-            async with session.get(
-                self._path, params=params, headers=self._access.headers()
-            ) as response:
-                content = await _content(response)
-            page: Any = self._page.decode(content)
+        page: Any = None
+        async for page in self._pages(session):
             found.update({_key(one.metadata): one for one in page.items})
-            if not page.metadata.continue_:
-                break
-            params["continue"] = page.metadata.continue_
         before, self._objects = self._objects, found
         self._version = page.metadata.resource_version
         self._synced.set()
@@ -136,6 +129,26 @@ class Informer(Generic[T]):
             old, new = before.get(key), found.get(key)
             if old is None or new is None or old.metadata != new.metadata:
                 self._tell(key, old, new)
+
+    async def _pages(self, session: aiohttp.ClientSession) -> AsyncIterator[Any]:
+        """The pages of the list; the server makes the next one while we read one."""
+        # resourceVersion is left out: what is listed is the newest, as etcd has it
+        params = {**self._params, "limit": str(_PAGE)}
+        content = await self._ask(session, params)
+        while token := self._head.decode(content).metadata.continue_:
+            coming = asyncio.ensure_future(self._ask(session, {**params, "continue": token}))
+            try:
+                await asyncio.sleep(0)  # it is asked for
+                yield self._page.decode(content)
+                content = await coming
+            finally:
+                coming.cancel()
+        yield self._page.decode(content)
+
+    async def _ask(self, session: aiohttp.ClientSession, params: Mapping[str, str]) -> bytes:
+        headers = self._access.headers()
+        async with session.get(self._path, params=params, headers=headers) as response:
+            return await _content(response)
 
     async def _watch(self, session: aiohttp.ClientSession) -> None:
         params = {
