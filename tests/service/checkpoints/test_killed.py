@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,8 +16,8 @@ from atoll.kit.errors import AtollError
 from atoll.kit.home import Home
 
 from tests.databases import variables
+from tests.forked import Forked
 
-from . import service_under_test
 from .conftest import FAST
 from .platform import Atoll, Running, eventually, wheel
 
@@ -30,7 +28,7 @@ class Service:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.atoll = Atoll("")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
         home.create()
 
     def start(self, place_of_death: str = "") -> None:
@@ -38,9 +36,13 @@ class Service:
         port = self.home.run / "port"
         port.unlink(missing_ok=True)
         (self.home.run / "armed").unlink(missing_ok=True)
-        program = [sys.executable, "-P", str(service_under_test.__file__)]
-        argv = [*program, str(self.home.path), FAST.model_dump_json(), place_of_death]
-        self._process = process = subprocess.Popen(argv, env=variables(self.home))
+        self._process = process = Forked(
+            "tests.service.checkpoints.service_under_test",
+            str(self.home.path),
+            FAST.model_dump_json(),
+            place_of_death,
+            env=variables(self.home),
+        )
         eventually(lambda: port.exists() or process.poll(), bool)
         assert port.exists()
         for connection in self.atoll.connections.values():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from atoll.kit.home import Home
 from atoll.kit.processes import marked
 
 from tests.databases import variables
+from tests.forked import Forked
 
 from .conftest import FAST, end_all
 from .platform import Atoll, eventually, notebook, printed
@@ -35,23 +34,18 @@ class Platform:
     home: Home
     settings: JobSettings
     environ: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: Forked | None = None
     spoken: list[Atoll] = field(default_factory=list)
 
     def start(self, die_at: str = "") -> Atoll:
         """Start it; `die_at` names a function that it does not survive."""
         port = self.home.run / "port"
         port.unlink(missing_ok=True)
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.service.jobs.service_under_test",
-                str(self.home.path),
-                self.settings.model_dump_json(),
-                *([die_at] if die_at else []),
-            ],
-            cwd=ROOT,
+        self.process = Forked(
+            "tests.service.jobs.service_under_test",
+            str(self.home.path),
+            self.settings.model_dump_json(),
+            die_at,
             env={**variables(self.home), **self.environ},
         )
         eventually(port.exists, bool)

@@ -30,6 +30,7 @@ from atoll.kit.http import Call, Connection
 from atoll.kit.names import server_segment
 
 from tests.databases import variables
+from tests.forked import Forked
 
 from .containers import base_image
 
@@ -179,13 +180,13 @@ class ServiceProcess:
         with socket.create_server(("127.0.0.1", 0)) as ear:
             self.port = ear.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/services/atoll/api/v1/"
-        self._argv = [sys.executable, "-m", "tests.service.nodes.service_process"]
-        self._argv += [str(home.path), str(self.port), json.dumps(settings)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._arguments = (str(home.path), str(self.port), json.dumps(settings))
+        self._process: Forked | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._process = subprocess.Popen(self._argv, cwd=ROOT, env=variables(self.home))
+        module = "tests.service.nodes.service_process"
+        self._process = Forked(module, *self._arguments, env=variables(self.home))
         eventually(self._answers, bool)
 
     def kill(self) -> None:
