@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,13 +58,16 @@ def submit(
     cpu: float | None = None,
     memory: str | None = None,
     gpu: int | None = None,
+    files: Sequence[str | Path] = (),
 ) -> Job:
     """Run a notebook as a job: a path, or a notebook document. Returns as soon as it is accepted.
 
     `environment` is `server` (this server's, saved on the spot), `last` (its last checkpoint),
     `base` (the platform's own packages alone), or a checkpoint's digest; `server` names another
     server of yours. `timeout` is in seconds, or a timedelta; the job is ended after it. `cpu`,
-    `memory` (such as `4G`) and `gpu` are what it may use, where jobs run in a cluster.
+    `memory` (such as `4G`) and `gpu` are what it may use, where jobs run in a cluster. `files` are
+    paths from the notebook's folder, of files and of folders with all that is in them: the job
+    starts in a directory with just these, as they are now.
 
     Example: `atoll.submit("report.ipynb", {"year": 2013}).wait().output()`
     """
@@ -81,6 +84,7 @@ def submit(
         cpu=cpu,
         memory=memory,
         gpu=gpu,
+        files=files,
     )
     connection = _connection()
     return handle.Job(connection, connection.send(client.submit(request)))

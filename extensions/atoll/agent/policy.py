@@ -11,7 +11,8 @@ from typing import Final
 from atoll import oci
 from atoll.agent.runtimes.container import Container
 from atoll.agent.runtimes.lookup import resolved
-from atoll.checkpoints.policy import debris, likely_secret
+from atoll.checkpoints.policy import debris
+from atoll.kit.likely_secrets import holds_key, likely_secret
 
 _VOLATILE: Final = {
     b"dev": "belongs to the running system",
@@ -39,11 +40,6 @@ _GPU_FILES: Final = re.compile(
     rb"|usr/bin/nvidia-[a-z-]+|(?:usr/)?lib/firmware/nvidia(?:/.*)?"
     rb"|etc/(?:vulkan|glvnd)/.*nvidia.*\.json|usr/share/(?:glvnd|nvidia|vulkan)/.*nvidia.*"
 )
-_KEY_HEADER: Final = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----|^PuTTY-User-Key-File-", re.MULTILINE
-)
-HEADER_SIZE: Final = 4096
-"""Bytes at the beginning of a file in which a key announces itself."""
 
 
 def why_left_out(container: Container) -> oci.Exclude:
@@ -77,7 +73,7 @@ def secret_in(path: bytes, header: bytes) -> str | None:
     """Why a file looks like a secret, None where it does not; `header` is how it begins."""
     if likely_secret(path):
         return "a file of this name usually holds a password, a key or a token"
-    if _KEY_HEADER.search(header[:HEADER_SIZE]):
+    if holds_key(header):
         return "it holds a private key"
     return None
 

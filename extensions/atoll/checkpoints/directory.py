@@ -23,6 +23,7 @@ from atoll.checkpoints.models import Changes
 from atoll.checkpoints.relocation import Relocation
 from atoll.kit import words
 from atoll.kit.files import read_bounded
+from atoll.kit.likely_secrets import likely_secret
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the total."""
@@ -240,7 +241,7 @@ class EnvironmentDirectory:
             packages=dict(installed.versions),
             left_out=left_out,
             layers={layer.digest: layer.size for layer in image.manifest.layers},
-            secrets=[oci.shown(c.path) for c in everything.added if policy.likely_secret(c.path)],
+            secrets=[oci.shown(c.path) for c in everything.added if likely_secret(c.path)],
             torn=[oci.shown(path) for path in torn],
         )
 

@@ -21,10 +21,6 @@ _CACHES: Final = frozenset(
     {b".cache", b".ipynb_checkpoints", b".mypy_cache", b".pytest_cache", b".ruff_cache"}
 )
 _CORE_DUMP: Final = re.compile(rb"core\.[0-9]+")
-_SECRETS: Final = re.compile(
-    rb"(?:.*/)?(?:\.netrc|\.git-credentials|\.pypirc|\.pgpass|\.aws/credentials|\.kube/config|kubeconfig"
-    rb"|\.docker/config\.json|id_(?:rsa|dsa|ecdsa|ed25519)|\.env)"
-)
 PIP_PATHS: Final = frozenset(f"bin/{name}".encode() for name in PIP_NAMES)
 
 
@@ -41,11 +37,6 @@ def debris(path: bytes) -> str | None:
     if _CORE_DUMP.fullmatch(name):
         return "a core dump"
     return None
-
-
-def likely_secret(path: bytes) -> bool:
-    """Whether a file of this name usually holds a password, a key or a token."""
-    return _SECRETS.fullmatch(path) is not None
 
 
 def bytecode(path: bytes) -> bool:

@@ -75,6 +75,6 @@ async def _bounded(request: Request, most: int) -> bytes:
     if taken > most:
         raise TooLargeError(
             f"What was sent is larger than {most / 1e6:.1f} MB.",
-            hint="Clear the notebook's outputs and submit it again.",
+            hint="Clear the notebook's outputs, or give fewer files, and submit it again.",
         )
     return b"".join(pieces)

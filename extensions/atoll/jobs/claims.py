@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Update, delete, func, select, update
+from sqlalchemy import JSON, ForeignKey, Update, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.kit.db import Base, Moment
@@ -62,9 +62,9 @@ def make(session: Session, job_id: str) -> ClaimRow:
 
 
 def tried(session: Session, job_id: str) -> None:
-    """One more pod was made."""
-    make(session, job_id)
-    _change(session, _of(job_id).values(tries=ClaimRow.tries + 1))
+    """One more pod was made. In a `write()`, as `make`."""
+    if not _change(session, _of(job_id).values(tries=ClaimRow.tries + 1)):
+        session.execute(insert(ClaimRow).values(job_id=job_id, tries=1))
 
 
 def take(session: Session, job_id: str, claimant: str, pod: str, moment: datetime) -> bool:

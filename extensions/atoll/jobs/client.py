@@ -8,6 +8,7 @@ from atoll.jobs.models import (
     Inspection,
     InspectRequest,
     Job,
+    JobFile,
     JobRequest,
     JobStatus,
     LogChunk,
@@ -59,6 +60,11 @@ def output(id_: str) -> Call[bytes]:
 def notebook(id_: str) -> Call[bytes]:
     """The notebook as submitted (JSON)."""
     return Call("GET", f"{_job(id_)}/notebook", bytes)
+
+
+def files(id_: str) -> Call[list[JobFile]]:
+    """The files that a job was given, by path."""
+    return Call("GET", f"{_job(id_)}/files", list[JobFile])
 
 
 def stop(id_: str) -> Call[Job]:

@@ -15,18 +15,25 @@ jobs = console.group("jobs", "Notebooks run by the platform: submit, follow, fet
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A job's id, as listed.")]
 
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", help="name=value, typed as papermill does."),
+]
+RawOption = Annotated[
+    list[str] | None, typer.Option("--parameter-raw", "-r", help="name=value, kept as text.")
+]
+FilesOption = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="PATH", help="A file or folder, from the notebook's folder."),
+]
+
 
 @jobs.command("submit")
 def submit_job(
     notebook: Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="An .ipynb file.")],
     *,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", help="name=value, typed as papermill does."),
-    ] = None,
-    raw: Annotated[
-        list[str] | None, typer.Option("--parameter-raw", "-r", help="name=value, kept as text.")
-    ] = None,
+    parameter: ParameterOption = None,
+    raw: RawOption = None,
     environment: Annotated[
         str,
         typer.Option(
@@ -44,10 +51,13 @@ def submit_job(
     cpu: Annotated[float | None, typer.Option(help="CPUs, in a cluster.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory, in a cluster, such as 4G.")] = None,
     gpu: Annotated[int | None, typer.Option(help="GPUs, in a cluster.")] = None,
+    files: FilesOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="As `atoll jobs wait`.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run a notebook as a job; prints the job's id.
+
+    Given files with --with, it starts in a directory with just these, as they are now.
 
     Example: `atoll jobs submit report.ipynb -p year=2013 -p carrier=UA --timeout 30m`
     """
@@ -64,6 +74,8 @@ def submit_job(
         cpu=cpu,
         memory=memory,
         gpu=gpu,
+        files=files or (),
+        tell=console.say,
     )
     with session.connect() as connection:
         found = connection.send(client.submit(request))

@@ -55,6 +55,7 @@ class JobDirectory:
         self.log = path / "job.log"
         self.environment = path / "environment"
         self.runtime = path / "runtime"
+        self.work = path / "work"  # the files that the job was given
         self._order = path / "order.json"
         self._claim = path / "process.json"
         self._progress = path / "progress.json"

@@ -77,6 +77,11 @@ class Job:
         return dict(self._found.parameters)
 
     @property
+    def files(self) -> list[str]:
+        """The paths of the files that it was given."""
+        return [file.path for file in self._connection.send(client.files(self.id))]
+
+    @property
     def environment(self) -> str | None:
         """The digest of the environment it runs in, once that is known."""
         return self._look().environment
@@ -172,10 +177,16 @@ def described(found: models.Job) -> list[tuple[str, str | None]]:
         ("Queue", found.queue),
         ("Time limit", words.duration(found.timeout_s)),
         ("Resources", _resources(found.resources)),
+        ("Files", _files(found.files)),
         ("Environment", found.environment or found.environment_choice),
         ("Datasets read", ", ".join(found.datasets)),
         ("ID", found.id),
     ]
+
+
+def _files(given: models.FileCount) -> str:
+    """What it was given, such as `3 files, 12 kB`; empty where that is none."""
+    return f"{words.count(given.count, 'file')}, {words.size(given.size)}" if given.count else ""
 
 
 def _resources(asked: models.Resources) -> str:

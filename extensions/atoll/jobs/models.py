@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import Annotated, Final, NewType
 
-from pydantic import BaseModel, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 JobId = NewType("JobId", str)
+
+CAPTURED_MOST: Final = 40 << 20
+"""Bytes of files that are ever captured for one job, whatever an operator allows."""
+
+CAPTURED_COUNT_MOST: Final = 1000
+"""Files that are ever captured for one job."""
 
 Notebook = dict[str, JsonValue]
 """A notebook document (nbformat 4), as JSON."""
@@ -50,6 +56,35 @@ class Resources(BaseModel):
     gpu: Annotated[int, Field(ge=0, le=1024)] | None = None
 
 
+class CapturedFile(BaseModel):
+    """A file that a job is given, as it is at the submission."""
+
+    model_config = ConfigDict(val_json_bytes="base64", ser_json_bytes="base64")
+
+    path: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=1000, description="from where `folder` begins, too; `a/b.csv`"
+        ),
+    ]
+    content: Annotated[bytes, Field(description="base64")]
+    executable: bool = False
+
+
+class JobFile(BaseModel):
+    """A file that a job was given."""
+
+    path: str
+    size: int
+
+
+class FileCount(BaseModel):
+    """How many files a job was given, and their bytes."""
+
+    count: int = 0
+    size: int = 0
+
+
 class JobRequest(BaseModel):
     """Run a notebook as a job."""
 
@@ -78,6 +113,18 @@ class JobRequest(BaseModel):
         None  # time limit; None: settings
     )
     resources: Resources = Resources()
+    files: Annotated[
+        list[CapturedFile],
+        Field(
+            max_length=CAPTURED_COUNT_MOST,
+            description="with any, the job starts in a directory that holds just these,"
+            " in the notebook's folder there",
+        ),
+    ] = []
+    files_of: Annotated[
+        str | None,
+        Field(max_length=100, description="a job of the caller's: with its files, and no others"),
+    ] = None
 
 
 class Step(BaseModel):
@@ -100,7 +147,7 @@ class Job(BaseModel):
 
     id: JobId
     name: str
-    folder: str = ""  # relative to the user's home; where it starts
+    folder: str = ""  # relative to the user's home, or among its files; where it starts
     user: str
     server: str | None = None  # whose environment it runs in, where a server's
     parameters: dict[str, JsonValue] = {}
@@ -116,6 +163,7 @@ class Job(BaseModel):
     failure: Failure | None = None
     timeout_s: int
     resources: Resources = Resources()
+    files: FileCount = FileCount()
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -105,20 +105,31 @@ class JobReconciler:
                 raise OvertakenError("The job changed meanwhile.")
             return _AT_ONCE_S if self._admit(session, current) else None
 
-    def _admit(self, session: Session, row: JobRow) -> bool:
+    def _admit(self, session: Session, row: JobRow, **found: object) -> bool:
         """Let in this job, or all whose turn it is, so that a long line is read a few times only.
 
-        True where this one is among them.
+        `found` is what else is written down of this one. True where it is among them.
         """
         settings = self._ground.settings
         before = store.before(session, row, of_user=settings.places_per_user > 0)
-        admitted = [row.id]
-        if not queue.certain(before, settings.places, settings.places_per_user):
-            version = store.queue_version(session, row.queue)
-            line = store.line(session, row.queue, settings)
-            admitted = queue.admitted(line)[:_ADMITTED_AT_ONCE]
-            if not admitted:
-                return False
+        if queue.certain(before, settings.places, settings.places_per_user):
+            self._begin(session, row, **found)
+            admitted = [row.id]
+        else:
+            if found:
+                change_job(session, row, **found)
+                row = session.get_one(JobRow, row.id)
+            admitted = self._admit_line(session, row)
+        if admitted and before.active + len(admitted) >= settings.places:
+            store.tell_line(session, row.queue)  # with room left they move up by themselves
+        return row.id in admitted
+
+    def _admit_line(self, session: Session, row: JobRow) -> list[str]:
+        """Let in all whose turn it is in the job's queue: their ids."""
+        version = store.queue_version(session, row.queue)
+        line = store.line(session, row.queue, self._ground.settings)
+        admitted = queue.admitted(line)[:_ADMITTED_AT_ONCE]
+        if admitted:
             store.take_place(session, row.queue, version)
         for id_ in admitted:
             if id_ == row.id:
@@ -126,9 +137,7 @@ class JobReconciler:
             else:
                 other = session.get_one(JobRow, id_)
                 change_job(session, other, status=JobStatus.ADMITTED, reason=None, message=None)
-        if before.active + len(admitted) >= settings.places:
-            store.tell_line(session, row.queue)  # with room left they move up by themselves
-        return row.id in admitted
+        return admitted
 
     def _find_environment(self, row: JobRow) -> float | None:
         environments = self._ground.environments
@@ -139,24 +148,22 @@ class JobReconciler:
         with self._ground.database.write() as session:
             if isinstance(found, str):
                 environments.hold(session, found, holder(row.id))
-                change_job(session, row, environment=str(found), reason=None, message=None)
-                self._admit(session, session.get_one(JobRow, row.id))
+                self._admit(session, row, environment=str(found), reason=None, message=None)
                 return _AT_ONCE_S
             if (row.reason, row.message) != (found.reason, found.message):
                 change_job(session, row, reason=found.reason, message=found.message)
         return _ENSURE_S
 
-    def _begin(self, session: Session, row: JobRow) -> None:
+    def _begin(self, session: Session, row: JobRow, **found: object) -> None:
         """It has a place: from now on its token is good, and the runner may run it."""
         token = token_of(self._ground.token_secret(), row.id)
-        change_job(
-            session,
-            row,
-            status=JobStatus.STARTING,
-            token_hash=hash_of(token),
-            reason="starting",
-            message="It has a place and is about to start.",
-        )
+        begun: dict[str, object] = {
+            "status": JobStatus.STARTING,
+            "token_hash": hash_of(token),
+            "reason": "starting",
+            "message": "It has a place and is about to start.",
+        }
+        change_job(session, row, **{**found, **begun})
 
     def _follow(self, row: JobRow) -> float | None:
         """Write down what the runner sees."""
@@ -249,6 +256,7 @@ class JobReconciler:
             name=row.name,
             folder=row.folder,
             notebook=partial(self._notebook, row.id),
+            files=partial(self._files, row.id),
             kernel=row.kernel,
             language=row.language,
             parameters=row.parameters,
@@ -264,6 +272,10 @@ class JobReconciler:
     def _notebook(self, id_: str) -> bytes:
         with self._ground.database.read() as session:
             return store.notebook_of(session, id_)
+
+    def _files(self, id_: str) -> bytes | None:
+        with self._ground.database.read() as session:
+            return store.archive_of(session, id_)
 
     def _tell(self, row: JobRow, error: AtollError) -> None:
         """Say why it does not go on; it is tried again."""

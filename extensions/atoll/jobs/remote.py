@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from atoll.jobs import endings
 from atoll.jobs.directory import JobDirectory, Order, start_folder
-from atoll.jobs.reporting import AwayError, OverError, Reporter, Service
+from atoll.jobs.reporting import AwayError, OverError, RefusedError, Reporter, Service
 
 _LOOK_S: Final = 0.2
 _CLAIM_WITHIN_S: Final = 1800.0  # then the pod ends, and another one is made
@@ -36,6 +36,10 @@ _OOM_COUNTS: Final = (
 )
 
 Said = dict[str, Any]
+
+
+class _CannotStartError(Exception):
+    """The notebook cannot be run here."""
 
 
 class RemoteJob:
@@ -64,9 +68,7 @@ class RemoteJob:
         reporter = Reporter(self._service, place, int(order["log_at"]))
         killed_before = _killed_for_memory()
         try:
-            self._start(place, order)
-            self._follow(reporter)
-            said = _last_word(place, self._stopping)
+            said = self._carry_out(place, order, reporter)
             if said.get("reason") in ("kernel_died", "lost") and (
                 _killed_for_memory() > killed_before
             ):
@@ -84,12 +86,20 @@ class RemoteJob:
         self._claimed = True
         return order
 
+    def _carry_out(self, place: JobDirectory, order: Said, reporter: Reporter) -> Said:
+        """Run the notebook to its end; how it ended."""
+        try:
+            self._start(place, order)
+        except _CannotStartError as error:
+            if not self._stopping:
+                return {"status": "failed", "reason": "start_failed", "message": str(error)}
+        else:
+            self._follow(reporter)
+        return _last_word(place, self._stopping)
+
     def _start(self, place: JobDirectory, order: Said) -> None:
         """Run the notebook in a process of its own: whatever becomes of it, this one can tell."""
-        work = place.path / "work"
-        work.mkdir()
-        home = Path.home()
-        folder = start_folder(order["folder"], home) if os.access(home, os.W_OK) else work
+        folder = self._folder(place, order)
         place.prepare(
             Order(
                 name=order["name"],
@@ -114,6 +124,28 @@ class RemoteJob:
         )
         if self._stopping:  # asked meanwhile
             self._child.terminate()
+
+    def _folder(self, place: JobDirectory, order: Said) -> Path:
+        """Where the notebook starts: beside the files that it was given, else where it lies at home,
+        else in an empty directory."""
+        if order.get("files"):
+            return self._unpacked(place, order["folder"])
+        place.work.mkdir()
+        home = Path.home()
+        return start_folder(order["folder"], home) if os.access(home, os.W_OK) else place.work
+
+    def _unpacked(self, place: JobDirectory, folder: str) -> Path:
+        from atoll.jobs import bundle  # few jobs need it
+        from atoll.kit.errors import InvalidError
+
+        try:
+            archive = _again(self._service.files, _CLAIM_WITHIN_S, until=lambda: self._stopping)
+            bundle.unpack(archive, place.work)
+            return bundle.start_in(place.work, folder)
+        except (AwayError, RefusedError, OSError, InvalidError) as error:
+            raise _CannotStartError(
+                f"The files that it was given cannot be had: {error}"
+            ) from error
 
     def _follow(self, reporter: Reporter) -> None:
         """Tell how it goes until it has ended."""

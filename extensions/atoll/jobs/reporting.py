@@ -52,6 +52,10 @@ class Service:
         order: dict[str, Any] = self._send("POST", "claim", json=claim).json()
         return order
 
+    def files(self) -> bytes:
+        """The files that the job was given, for `bundle.unpack`."""
+        return self._send("GET", "files").content
+
     def progress(self, step: tuple[int, int] | None) -> None:
         """How far it is; without a step that it is alive."""
         body = {} if step is None else {"cell": step[0], "cells": step[1]}

@@ -29,6 +29,7 @@ from atoll.kit.errors import (
     ConflictError,
     FullError,
     InvalidError,
+    NotFoundError,
     TooLargeError,
 )
 from atoll.kit.events import record
@@ -98,7 +99,17 @@ class Reports:
             deliver_within_s=self._settings.deliver_within_s,
             log_at=self._files.log(id_, 0, 0)[1],
             notebook=document.decode(),
+            files=row.files,
         )
+
+    def files(self, id_: str, claimant: str) -> bytes:
+        """The archive of the files that the job was given."""
+        self._check(id_, claimant)
+        with self._database.read() as session:
+            found = store.archive_of(session, id_)
+        if found is None:
+            raise NotFoundError("This job was given no files.")
+        return found
 
     def progress(self, id_: str, claimant: str, progress: Progress) -> None:
         """How far it is. To be said now and then: who is silent for long may be lost."""

@@ -11,6 +11,7 @@ from atoll.jobs.models import (
     Inspection,
     InspectRequest,
     Job,
+    JobFile,
     JobRequest,
     JobStatus,
     LogChunk,
@@ -97,6 +98,12 @@ def show_output(rules: Rules, caller: User, id: str) -> Response:  # noqa: A002 
 def show_notebook(rules: Rules, caller: User, id: str) -> Response:  # noqa: A002  # the path's
     """The notebook as submitted."""
     return Response(rules.notebook(caller, id), media_type=_IPYNB)
+
+
+@router.get("/jobs/{id}/files")
+def list_files(rules: Rules, caller: User, id: str) -> list[JobFile]:  # noqa: A002  # the path's
+    """The files that the job was given, by path."""
+    return rules.files(caller, id)
 
 
 @router.post("/jobs/{id}/stop", status_code=202)

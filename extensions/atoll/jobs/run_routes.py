@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +19,7 @@ from atoll.kit.errors import ForbiddenError, NotFoundError
 router = APIRouter(prefix="/api/v1/jobs/{id}/run", tags=["jobs"])
 
 _RESULT_MOST: Final = 1 << 20
+_GZIP: Final = "application/gzip"
 _RAW: Final[dict[str, Any]] = {
     "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}
 }
@@ -76,6 +77,13 @@ async def claim_job(request: Request, job: OwnJob, rules: Rules) -> Order:
     """Take the job: one process alone ever gets it, however often it is asked for."""
     claim = await _told(request, Claim)
     return await asyncio.to_thread(rules.claim, job, claim)
+
+
+@router.get("/files", response_class=Response, responses={200: {"content": {_GZIP: {}}}})
+async def fetch_files(job: OwnJob, rules: Rules, claimant: Claimant) -> Response:
+    """The files that the job was given, as an archive (tar, gzip)."""
+    found = await asyncio.to_thread(rules.files, job, claimant)
+    return Response(found, media_type=_GZIP)
 
 
 @router.post("/progress", status_code=204)

@@ -27,13 +27,14 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from atoll.jobs import notebooks, resources, store, views
+from atoll.jobs import bundle, notebooks, resources, store, views
 from atoll.jobs.ground import Environments, Ground, Users, holder
 from atoll.jobs.identities import Identities
 from atoll.jobs.models import (
     Inspection,
     InspectRequest,
     Job,
+    JobFile,
     JobRequest,
     JobStatus,
     JobTarget,
@@ -92,8 +93,9 @@ class Jobs:
 
     @property
     def most_body(self) -> int:
-        """How many bytes a request may have that holds a notebook and its parameters."""
-        return self._settings.most_notebook + _BESIDE_NOTEBOOK
+        """How many bytes a request may have that holds a notebook, parameters and files."""
+        settings = self._settings
+        return settings.most_notebook + settings.most_files * 4 // 3 + _BESIDE_NOTEBOOK
 
     def reconcilers(self) -> list[Reconciler]:
         """The loop that carries everything out."""
@@ -124,12 +126,13 @@ class Jobs:
         server = _server(caller, request)
         if request.server and request.environment in OF_A_SERVER:
             self.ground.environments.check(caller.name, server or "")
+        files = self._files(caller, request)
         row = JobRow(
             id=new_id("j"),
             created_at=self.ground.clock(),
             user=caller.name,
             name=_shown_name(request.name),
-            folder=request.folder if request.folder.isprintable() else "",
+            folder=request.folder if files or request.folder.isprintable() else "",
             server=server,
             kernel=kernel.name,
             language=kernel.language,
@@ -143,7 +146,7 @@ class Jobs:
             resources=request.resources.model_dump(exclude_none=True),
         )
         with self._database.write() as session:
-            store.add_job(session, row, document)
+            store.add_job(session, row, document, files)
         if request.environment.startswith("sha256:"):
             self._hold_now(row)
         return self.show(caller, row.id)
@@ -209,6 +212,12 @@ class Jobs:
         with self._database.read() as session:
             return store.notebook_of(session, _visible(session, caller, id_).id)
 
+    def files(self, caller: Caller, id_: str) -> list[JobFile]:
+        """The files that the job was given, by path."""
+        with self._database.read() as session:
+            found = store.listing_of(session, _visible(session, caller, id_).id)
+        return [JobFile(path=path, size=size) for path, size in found]
+
     def stop(self, caller: Caller, id_: str) -> Job:
         """Have the job stopped; one that has ended stays as it is."""
         with self._database.write() as session:
@@ -238,6 +247,7 @@ class Jobs:
                 queue=row.queue,
                 timeout_s=row.timeout_s,
                 resources=store.resources_of(row),
+                files_of=row.id if row.files else None,
             ),
         )
 
@@ -285,6 +295,23 @@ class Jobs:
             if row is not None and known is None:
                 session.add(store.ReadRow(job_id=job_id, dataset_id=dataset_id))
                 record(session, "job", job_id, "changed", store.audience(row.user))
+
+    def _files(self, caller: Caller, request: JobRequest) -> store.Files | None:
+        """The files that were sent, checked and packed; or those of an earlier job of the caller's."""
+        if request.files_of is None:
+            if not request.files:
+                return None
+            bundle.check(request.files, request.folder, self._settings.most_files)
+            listing = sorted((file.path, len(file.content)) for file in request.files)
+            return store.Files(tuple(listing), bundle.pack(request.files))
+        if request.files:
+            raise InvalidError("`files` and `files_of` cannot both be said.")
+        with self._database.read() as session:
+            found = store.files_of(session, _visible(session, caller, request.files_of).id)
+        if found is None:
+            raise InvalidError("That job was given no files.")
+        bundle.check_places([path for path, _ in found.listing], request.folder)
+        return found
 
     def _hold_now(self, row: JobRow) -> None:
         """Hold the environment that was named; where that cannot be, the job never was."""

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from atoll.jobs.models import Cpu, Memory
+from atoll.jobs.models import CAPTURED_MOST, Cpu, Memory
 from atoll.kit.settings import Section
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -66,6 +66,9 @@ class JobSettings(Section):
     )
     most_notebook: Bytes = Field(
         default=20 << 20, description="Most bytes of a submitted notebook."
+    )
+    most_files: Annotated[int, Field(ge=0, le=CAPTURED_MOST)] = Field(
+        default=16 << 20, description="Most bytes of the files that a job is given; 0: none."
     )
     most_log: Bytes = Field(default=50 << 20, description="Bytes of a log that are kept.")
     most_output: Bytes = Field(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from pydantic import JsonValue
-from sqlalchemy import JSON, ForeignKey, LargeBinary, and_, delete, func, select
+from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, and_, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.jobs import claims
@@ -54,6 +55,8 @@ class JobRow(Row):
     timeout_s: Mapped[int]
     resources: Mapped[dict[str, JsonValue]] = mapped_column(JSON, default=dict)
     token_hash: Mapped[str | None] = mapped_column(index=True)  # while it may use its token
+    files: Mapped[int] = mapped_column(default=0)
+    files_size: Mapped[int] = mapped_column(BigInteger, default=0)
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
 
@@ -65,6 +68,24 @@ class NotebookRow(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     document: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class FilesRow(Base):
+    """The files that a job was given, where it was given any: their names and sizes, and an archive."""
+
+    __tablename__ = "job_files"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    listing: Mapped[list[list[JsonValue]]] = mapped_column(JSON)
+    archive: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of a job that is added: path and size of each, and the archive of them."""
+
+    listing: tuple[tuple[str, int], ...]
+    archive: bytes
 
 
 class ReadRow(Base):
@@ -82,11 +103,16 @@ class QueueRow(Row):
     __tablename__ = "job_queues"
 
 
-def add_job(session: Session, row: JobRow, document: bytes) -> None:
-    """Add a new job with its notebook, and the event."""
+def add_job(session: Session, row: JobRow, document: bytes, files: Files | None = None) -> None:
+    """Add a new job with its notebook and files, and the event."""
+    if files is not None:
+        row.files, row.files_size = len(files.listing), sum(size for _, size in files.listing)
     session.add(row)
     session.flush()
     session.add(NotebookRow(job_id=row.id, document=document))
+    if files is not None:
+        listing = [list(one) for one in files.listing]
+        session.add(FilesRow(job_id=row.id, listing=listing, archive=files.archive))
     session.flush()
     record(session, "job", row.id, "created", audience(row.user))
 
@@ -103,6 +129,7 @@ def change_job(session: Session, row: JobRow, **values: object) -> None:
 def delete_job(session: Session, row: JobRow) -> None:
     """Delete a job and what belongs to it, with the event."""
     session.execute(delete(NotebookRow).where(NotebookRow.job_id == row.id))
+    session.execute(delete(FilesRow).where(FilesRow.job_id == row.id))
     session.execute(delete(ReadRow).where(ReadRow.job_id == row.id))
     claims.forget(session, row.id)
     session.delete(row)
@@ -117,6 +144,27 @@ def audience(user: str) -> list[str]:
 def notebook_of(session: Session, id_: str) -> bytes:
     """The notebook as submitted."""
     return session.get_one(NotebookRow, id_).document
+
+
+def files_of(session: Session, id_: str) -> Files | None:
+    """The files that the job was given, with their archive; None where there are none."""
+    row = session.get(FilesRow, id_)
+    return Files(_listing(row.listing), row.archive) if row is not None else None
+
+
+def archive_of(session: Session, id_: str) -> bytes | None:
+    """The archive of the files that the job was given; None where there are none."""
+    return session.scalar(select(FilesRow.archive).where(FilesRow.job_id == id_))
+
+
+def listing_of(session: Session, id_: str) -> tuple[tuple[str, int], ...]:
+    """Path and size of each file that the job was given."""
+    found = session.scalar(select(FilesRow.listing).where(FilesRow.job_id == id_))
+    return _listing(found or [])
+
+
+def _listing(found: list[list[JsonValue]]) -> tuple[tuple[str, int], ...]:
+    return tuple((str(path), int(str(size))) for path, size in found)
 
 
 def resources_of(row: JobRow) -> Resources:

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from os import PathLike, fspath
@@ -37,10 +38,13 @@ def request(
     cpu: float | None = None,
     memory: str | None = None,
     gpu: int | None = None,
+    files: Sequence[str | PathLike[str]] = (),
+    tell: Callable[[str], object] = warnings.warn,
 ) -> JobRequest:
     """What is sent to submit a job; raises InvalidError where it cannot be.
 
     What is None stays unset, for the platform knows it better: the calling server, the time limit.
+    `tell` is called with a sentence where some of the files were left out.
     """
     resources = {"cpu": cpu, "memory": memory, "gpu": gpu}
     title, document = (
@@ -60,6 +64,8 @@ def request(
         "resources": {name: value for name, value in resources.items() if value is not None}
         or None,
     }
+    if files:
+        values |= _captured(notebook, files, tell)
     try:
         return JobRequest.model_validate(
             {name: value for name, value in values.items() if value is not None}
@@ -76,6 +82,24 @@ def request(
                 f"{str(memory)[:80]!r} is no amount of memory.", hint="Write 512M or 4G."
             ) from error
         raise InvalidError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+
+def _captured(
+    notebook: str | PathLike[str] | Mapping[str, JsonValue],
+    files: Sequence[str | PathLike[str]],
+    tell: Callable[[str], object],
+) -> dict[str, object]:
+    """The files as they are now, and where the notebook lies among them: in the home, in a server of
+    the platform; else its folder is all there is."""
+    from atoll.jobs.capture import capture  # few jobs need it
+
+    path = Path("notebook.ipynb") if isinstance(notebook, Mapping) else Path(notebook)
+    folder = folder_of(path)
+    root = path.absolute().parent if folder is None else Path.home()
+    found = capture(root, folder or "", files)
+    if (left_out := found.told) is not None:
+        tell(left_out)
+    return {"files": found.files, "folder": folder}
 
 
 def _without_outputs(document: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from atoll.jobs import queue, store
-from atoll.jobs.models import Failure, Job, JobId, JobStatus, JobTarget, Step
+from atoll.jobs.models import Failure, FileCount, Job, JobId, JobStatus, JobTarget, Step
 from atoll.jobs.settings import JobSettings
 from atoll.jobs.store import JobRow
 
@@ -46,6 +46,7 @@ def _view(row: JobRow, datasets: list[str], line: queue.Line | None) -> Job:
         failure=Failure.model_validate(row.failure) if row.failure is not None else None,
         timeout_s=row.timeout_s,
         resources=store.resources_of(row),
+        files=FileCount(count=row.files, size=row.files_size),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -39,6 +39,7 @@ class Order(BaseModel):
     deliver_within_s: float  # how long to wait for the service with what was not delivered
     log_at: int  # where its log begins: pods before it may have said something
     notebook: str  # the document, JSON
+    files: int = 0  # how many it was given: `GET files` has them
 
 
 class Progress(BaseModel):

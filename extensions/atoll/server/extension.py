@@ -10,11 +10,12 @@ from jupyter_server.utils import url_path_join
 from atoll.server.feed import Feed
 from atoll.server.passing import InfoHandler, PassingHandler
 from atoll.server.platform import Platform
+from atoll.server.submitting import SubmitHandler
 from atoll.server.tabs import EventsSocket
 
 
 def load(server: ServerApp) -> None:
-    """Add `atoll/api/…`, `atoll/events` and `atoll/info` under the server's base URL."""
+    """Add `atoll/api/…`, `atoll/submit`, `atoll/events` and `atoll/info` under the server's base URL."""
     platform = Platform.find()
     client = platform.client()
     base = server.web_app.settings["base_url"]
@@ -24,6 +25,11 @@ def load(server: ServerApp) -> None:
             (
                 url_path_join(base, r"atoll/api/(.*)"),
                 PassingHandler,
+                {"platform": platform, "client": client},
+            ),
+            (
+                url_path_join(base, r"atoll/submit"),
+                SubmitHandler,
                 {"platform": platform, "client": client},
             ),
             (

@@ -47,7 +47,7 @@ class PassingHandler(APIHandler):  # type: ignore[misc]  # jupyter_server and to
 
     @authenticated  # type: ignore[untyped-decorator]  # the same
     @authorized  # type: ignore[untyped-decorator]  # the same
-    async def get(self, _path: str) -> None:
+    async def get(self, _path: str = "") -> None:
         """Pass it on."""
         await self._answer()
 
@@ -73,14 +73,12 @@ class PassingHandler(APIHandler):  # type: ignore[misc]  # jupyter_server and to
                 f"This request is larger than {BODY_MOST // 2**20} MiB.",
                 hint="Clear the notebook's outputs, then try again.",
             )
-        path = checked_path(self._raw_path())
-        query = checked_query(self.request.query)
-        address = self._platform.address(path) + (f"?{query}" if query else "")
+        address, content = await self._wanted()
         try:
             async with self._client.stream(
                 self.request.method,
                 address,
-                content=bytes(self._body) or None,
+                content=content or None,
                 headers=self._passed_headers(),
             ) as answer:
                 await self._copy(answer)
@@ -90,6 +88,12 @@ class PassingHandler(APIHandler):  # type: ignore[misc]  # jupyter_server and to
             # Half an answer must not look like a whole one: break the connection off.
             self.log.warning("The platform broke off an answer: %r", error)
             self.request.connection.close()
+
+    async def _wanted(self) -> tuple[str, bytes]:
+        """The service's address that is meant, and what is sent there."""
+        path = checked_path(self._raw_path())
+        query = checked_query(self.request.query)
+        return self._platform.address(path) + (f"?{query}" if query else ""), bytes(self._body)
 
     def _raw_path(self) -> str:
         # Not tornado's own match: that is decoded, and an encoded slash would look like a real one.

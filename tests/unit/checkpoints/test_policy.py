@@ -12,9 +12,9 @@ from atoll.checkpoints.policy import (
     candidates,
     expendable,
     left_out,
-    likely_secret,
     significant,
 )
+from atoll.kit.likely_secrets import likely_secret
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -35,6 +35,7 @@ class Lab:
 
     port: int
     base: str
+    root: Path  # where its files are
 
     def ask(
         self,
@@ -86,7 +87,7 @@ def running(tmp: Path, environ: dict[str, str]) -> Iterator[Lab]:
             assert time.monotonic() < deadline, (tmp / "server.log").read_text()
             time.sleep(0.05)
         port = json.loads(info.read_text())["port"]
-        yield Lab(port, "/user/atoll/api/")
+        yield Lab(port, "/user/atoll/api/", tmp)
     finally:
         process.terminate()
         process.wait(20)

@@ -25,6 +25,10 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
+def _none() -> None:
+    """The files of a job that was given none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A job as a runner gets it."""
@@ -41,6 +45,7 @@ class Work:
     timeout_s: int
     variables: Mapping[str, str]  # environment variables, the job's token among them
     resources: Resources = field(default_factory=Resources)
+    files: Callable[[], bytes | None] = _none  # an archive for `bundle.unpack`, likewise
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from atoll.jobs import endings
+from atoll.jobs import bundle, endings
 from atoll.jobs.directory import Claim, JobDirectory, Order, start_folder
 from atoll.jobs.files import JobFiles
 from atoll.jobs.models import Failure, JobStatus
@@ -75,7 +75,7 @@ class LocalRunner:
         try:
             user_home = self._home.homes / directory_name(work.user)
             make_home(user_home)
-            place.prepare(self._order(work, user_home), work.notebook())
+            place.prepare(self._order(work, _start(work, place, user_home)), work.notebook())
             variables = self._materialise(work.environment, place.environment)
             self._spawn(work, place, {**variables, "HOME": str(user_home)})
         except OSError as error:
@@ -119,9 +119,9 @@ class LocalRunner:
         return True
 
     def clear(self, id_: str) -> None:
-        """Remove the environment: it can be had again by its digest."""
+        """Remove the environment and the unpacked files: they can be had again."""
         place = self._place(id_)
-        for folder in (place.environment, place.runtime):
+        for folder in (place.environment, place.runtime, place.work):
             if folder.is_dir() and not folder.is_symlink():
                 remove_tree(folder)
 
@@ -134,9 +134,13 @@ class LocalRunner:
         return self._files.kept()
 
     def left(self) -> list[str]:
-        """Ids of jobs that have an environment."""
+        """Ids of jobs that have an environment, or unpacked files."""
         places = ((id_, self._place(id_)) for id_ in self.kept())
-        return [id_ for id_, at in places if at.environment.is_dir() or at.runtime.is_dir()]
+        return [
+            id_
+            for id_, at in places
+            if any(folder.is_dir() for folder in (at.environment, at.runtime, at.work))
+        ]
 
     def alive(self) -> list[str]:
         """None: whoever ends a job has ended its processes before."""
@@ -161,7 +165,7 @@ class LocalRunner:
     def _place(self, id_: str) -> JobDirectory:
         return self._files.place(id_)
 
-    def _order(self, work: Work, user_home: Path) -> Order:
+    def _order(self, work: Work, cwd: Path) -> Order:
         return Order(
             name=work.name,
             kernel=work.kernel,
@@ -170,7 +174,7 @@ class LocalRunner:
             timeout_s=work.timeout_s,
             grace_s=self._settings.grace_s,
             start_within_s=self._settings.start_within_s,
-            cwd=str(start_folder(work.folder, user_home)),
+            cwd=str(cwd),
             most_log=self._settings.most_log,
             most_output=self._settings.most_output,
         )
@@ -204,6 +208,16 @@ class LocalRunner:
     def _alive(self, id_: str, claim: Claim) -> bool:
         """Whether the job's process lives: the one of this number that carries the job's mark."""
         return claim.pid > 0 and has_mark(claim.pid, MARK, id_)
+
+
+def _start(work: Work, place: JobDirectory, user_home: Path) -> Path:
+    """Where the notebook starts: beside the files that it was given, else where it lies at home."""
+    archive = work.files()
+    if archive is None:
+        return start_folder(work.folder, user_home)
+    place.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    bundle.unpack(archive, place.work)
+    return bundle.start_in(place.work, work.folder)
 
 
 def _not_now(error: OSError) -> AtollError:
