@@ -286,7 +286,9 @@ class Servers:
                 "message": "Your environment is being prepared.",
             }
         if row.status in _SETTLING:
-            return {**values, "message": "Your environment is being saved first."}
+            told = row.message if row.reason is not None else None  # what holds the save up
+            message = told or "Your environment is being saved first."
+            return {**values, "reason": row.reason, "message": message}
         return {  # the hub starts it, so what ran is gone
             **values,
             "status": ServerStatus.UNSAVED,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from atoll.checkpoints import node_client
-from atoll.checkpoints.models import CheckpointStatus, ServerStatus
+from atoll.checkpoints import client, node_client
+from atoll.checkpoints.models import CheckpointStatus, ServerStatus, StartRequest
 from atoll.checkpoints.node_models import NotSaved, Phase, ProgressReport, SaveResult
 from atoll.kit.errors import ConflictError
 from atoll.kit.home import Home
@@ -72,6 +72,8 @@ def test_what_holds_a_save_up_is_told_to_its_user_until_it_goes_on(cluster: Clus
     checkpoint, server = cluster.checkpoint(order.checkpoint), cluster.server()
     assert (checkpoint.reason, checkpoint.message) == ("held_up", said)
     assert (server.reason, server.message) == ("held_up", said)
+    waiting = cluster.send(client.start("ada", "", StartRequest(contained=True)), "hub")
+    assert waiting.message == said
     told(phase="copying", done=1_000_000, total=2_000_000)
     assert cluster.checkpoint(order.checkpoint).reason is None
     assert cluster.server().message == "saving your environment: 1.0 MB of 2.0 MB"
