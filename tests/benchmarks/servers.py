@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from atoll.checkpoints import client
 from atoll.checkpoints.models import ServerStatus
 
 from tests.kubernetes.hub_on_host import Guest, Host, on_host
@@ -88,7 +89,12 @@ def stop(guest: Guest) -> float:
 def saved(guest: Guest) -> float:
     """Seconds until the platform says that what was changed is saved."""
     began = time.perf_counter()
-    eventually(guest.server, lambda server: server.status == ServerStatus.SAVED, SETTLED_S)
+    with guest.connection() as service:
+        eventually(
+            lambda: service.send(client.server(guest.name, "")),
+            lambda server: server.status == ServerStatus.SAVED,
+            SETTLED_S,
+        )
     return time.perf_counter() - began
 
 
