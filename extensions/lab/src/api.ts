@@ -97,6 +97,13 @@ export class Api {
     return (await (await this.call('POST', path, body)).json()) as T;
   }
 
+  /** Submit a job with files that this server captures; and what has to be said of those it left out. */
+  async submit<T>(job: JobRequest, files: readonly string[]): Promise<[T, string | null]> {
+    const answer = await this.request('POST', 'atoll/submit', { job, files });
+    const leftOut = answer.headers.get('Atoll-Left-Out');
+    return [(await answer.json()) as T, leftOut === null ? null : decodeURIComponent(leftOut)];
+  }
+
   async patch<T>(path: string, body: unknown): Promise<T> {
     return (await (await this.call('PATCH', path, body)).json()) as T;
   }

@@ -47,6 +47,7 @@ export function job(given: Partial<Job> = {}): Job {
     finished_at: null,
     datasets: [],
     resources: { cpu: null, memory: null, gpu: null },
+    files: { count: 0, size: 0 },
     ...given
   };
 }

@@ -35,7 +35,8 @@ export async function changeAndRun(
     path: PathExt.join(job.folder, job.name),
     notebook: await model.notebook(job),
     values: job.parameters,
-    ...(job.environment === null ? {} : { digest: job.environment })
+    ...(job.environment === null ? {} : { digest: job.environment }),
+    ...(job.files.count === 0 ? {} : { given: { job: job.id, files: job.files.count } })
   });
 }
 

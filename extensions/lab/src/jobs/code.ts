@@ -9,12 +9,14 @@ export interface Asked {
   environment: string;
   /** Seconds; null for the platform's own. */
   limit: number | null;
+  /** Files beside the notebook that the job is given. */
+  files: readonly string[];
 }
 
 const DEFAULT_ENVIRONMENT = 'server';
 
 /** `atoll jobs submit report.ipynb -p year=2013`; null where a value has no form in a shell. */
-export function cli(path: string, { values, environment, limit }: Asked): string | null {
+export function cli(path: string, { values, environment, limit, files }: Asked): string | null {
   const parts = ['atoll jobs submit', quoted(path.startsWith('-') ? `./${path}` : path)];
   for (const [name, value] of Object.entries(values)) {
     if (typeof value === 'object' && value !== null) {
@@ -29,11 +31,14 @@ export function cli(path: string, { values, environment, limit }: Asked): string
   if (limit !== null) {
     parts.push(`--timeout ${time(limit)}`);
   }
+  for (const file of files) {
+    parts.push(`--with ${quoted(file.startsWith('-') ? `./${file}` : file)}`);
+  }
   return parts.join(' ');
 }
 
 /** `atoll.submit("report.ipynb", parameters={"year": 2013})`, with its import. */
-export function sdk(path: string, { values, environment, limit }: Asked): string {
+export function sdk(path: string, { values, environment, limit, files }: Asked): string {
   const parts = [literal(path)];
   if (Object.keys(values).length > 0) {
     parts.push(`parameters=${literal(values)}`);
@@ -43,6 +48,9 @@ export function sdk(path: string, { values, environment, limit }: Asked): string
   }
   if (limit !== null) {
     parts.push(`timeout=${String(limit)}`);
+  }
+  if (files.length > 0) {
+    parts.push(`files=${literal(files)}`);
   }
   return `import atoll\n\njob = atoll.submit(${parts.join(', ')})`;
 }

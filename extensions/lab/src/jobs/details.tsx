@@ -3,7 +3,7 @@
 import { useEffect, useState, type ReactElement, type ReactNode } from 'react';
 
 import type { Job } from '../api';
-import { shortDigest } from '../views/format';
+import { plural, shortDigest, size } from '../views/format';
 import { useChanges, type Action } from '../views/hooks';
 import {
   Ago,
@@ -189,6 +189,11 @@ function About({ model, job }: { model: JobsModel; job: Job }): ReactElement {
           </div>
         )}
       </Fact>
+      {job.files.count > 0 && (
+        <Fact name="Files">
+          {plural(job.files.count, 'file')}, {size(job.files.size)}
+        </Fact>
+      )}
       <Fact name="Datasets read">
         <Datasets model={model} ids={job.datasets} />
       </Fact>

@@ -226,3 +226,49 @@ export function LimitField(props: {
     </div>
   );
 }
+
+export function FilesField(props: {
+  value: string;
+  /** How many an earlier run was given; null where there is none to take them from. */
+  given: number | null;
+  again: boolean;
+  onChange: (value: string) => void;
+  onAgain: (again: boolean) => void;
+}): ReactElement {
+  const { given } = props;
+  return (
+    <>
+      {given !== null && (
+        <label className="atoll-Check">
+          <input
+            type="checkbox"
+            name="files-again"
+            checked={props.again}
+            onChange={event => props.onAgain(event.target.checked)}
+          />
+          <span className="atoll-Field-label">With the {plural(given, 'file')} of that run</span>
+        </label>
+      )}
+      {!props.again && (
+        <Field
+          label="Files"
+          hint={
+            <>
+              One a line, from the notebook’s folder, such as <code>data/x.csv</code> or{' '}
+              <code>helpers/</code>. The job starts among copies of just these.
+            </>
+          }
+        >
+          <textarea
+            className="jp-mod-styled"
+            name="files"
+            rows={Math.min(6, props.value.split('\n').length)}
+            spellCheck={false}
+            value={props.value}
+            onChange={event => props.onChange(event.target.value)}
+          />
+        </Field>
+      )}
+    </>
+  );
+}

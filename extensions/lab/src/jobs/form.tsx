@@ -1,18 +1,35 @@
 /** The run form: one dialog made from a notebook's parameters cell. */
 
+import { Notification } from '@jupyterlab/apputils';
 import { PathExt } from '@jupyterlab/coreutils';
 import { useEffect, useRef, useState, type FormEvent, type ReactElement } from 'react';
 
-import { asProblem, type Inspection, type Job, type Problem, type Server } from '../api';
+import {
+  asProblem,
+  type Inspection,
+  type Job,
+  type JobRequest,
+  type Problem,
+  type Server
+} from '../api';
 import { FormButtons } from '../views/form';
 import { plural } from '../views/format';
 import { useAction } from '../views/hooks';
 import { CopyButton, ProblemView, TextButton } from '../views/parts';
 import { cli, sdk, type Asked } from './code';
-import { EnvironmentField, LimitField, ParameterField } from './fields';
+import { EnvironmentField, FilesField, LimitField, ParameterField } from './fields';
 import type { JobsModel } from './model';
 import type { Source } from './source';
-import { choice, firstTexts, readLimit, shown, type Texts, type Unit, type Values } from './values';
+import {
+  choice,
+  firstTexts,
+  readLimit,
+  readPaths,
+  shown,
+  type Texts,
+  type Unit,
+  type Values
+} from './values';
 
 interface RunFormProps {
   model: JobsModel;
@@ -88,6 +105,7 @@ function Filled(
   const [environment, setEnvironment] = useState(source.digest ?? 'server');
   const [limit, setLimit] = useState('');
   const [unit, setUnit] = useState<Unit>('min');
+  const files = useFiles(source);
   const [tried, setTried] = useState(false);
   const { busy, problem, run } = useAction();
   const form = useRef<HTMLFormElement>(null);
@@ -99,7 +117,12 @@ function Filled(
   const seconds = readLimit(limit, unit);
   const limitError = typeof seconds === 'object' && seconds !== null ? seconds.error : null;
   const wrong = limitError !== null || Object.keys(errors).length > 0;
-  const asked: Asked = { values, environment, limit: typeof seconds === 'number' ? seconds : null };
+  const asked: Asked = {
+    values,
+    environment,
+    limit: typeof seconds === 'number' ? seconds : null,
+    files: files.paths
+  };
 
   const submit = (event: FormEvent): void => {
     event.preventDefault();
@@ -110,14 +133,10 @@ function Filled(
       return;
     }
     run(async () => {
-      const job = await model.submit({
-        name: source.name,
-        folder: PathExt.dirname(source.path),
-        notebook: source.notebook,
-        parameters: values,
-        environment,
-        timeout_s: asked.limit
-      });
+      const request = requestFor(source, asked, files.again);
+      const job = await model.submit(request, asked.files, leftOut =>
+        Notification.warning(leftOut, { autoClose: false })
+      );
       close();
       submitted(job);
     });
@@ -156,17 +175,50 @@ function Filled(
         onChange={setLimit}
         onUnit={setUnit}
       />
+      {files.field}
       <div className="atoll-RunForm-foot">
         {problem !== null && <ProblemView problem={problem} />}
-        {tried && wrong && (
-          <p className="atoll-Field-error" role="alert">
-            Something above needs another value.
-          </p>
-        )}
+        {tried && wrong && <Wrong />}
         <SameInCode source={source} asked={asked} />
         <FormButtons accept={busy ? 'Submitting…' : 'Run'} busy={busy} close={close} />
       </div>
     </form>
+  );
+}
+
+/** Which files the job is given: those of an earlier run, or those that are named. */
+function useFiles(source: Source): { paths: string[]; again: boolean; field: ReactElement } {
+  const [text, setText] = useState('');
+  const [again, setAgain] = useState(source.given !== undefined);
+  const field = (
+    <FilesField
+      value={text}
+      given={source.given?.files ?? null}
+      again={again}
+      onChange={setText}
+      onAgain={setAgain}
+    />
+  );
+  return { paths: again ? [] : readPaths(text), again, field };
+}
+
+function requestFor(source: Source, asked: Asked, again: boolean): JobRequest {
+  return {
+    name: source.name,
+    folder: PathExt.dirname(source.path),
+    notebook: source.notebook,
+    parameters: asked.values,
+    environment: asked.environment,
+    timeout_s: asked.limit,
+    ...(again ? { files_of: source.given?.job ?? null } : {})
+  };
+}
+
+function Wrong(): ReactElement {
+  return (
+    <p className="atoll-Field-error" role="alert">
+      Something above needs another value.
+    </p>
   );
 }
 

@@ -97,8 +97,20 @@ export class JobsModel extends LiveModel {
     return this.api.get<Server>(`servers/${segment(this.info.user)}/${segment(server)}`);
   }
 
-  async submit(request: JobRequest): Promise<Job> {
-    return this.added(await this.api.post<Job>('jobs', request));
+  /** With files, named from the notebook's folder; what is left out of them is told. */
+  async submit(
+    request: JobRequest,
+    files: readonly string[] = [],
+    tell: (leftOut: string) => void = () => undefined
+  ): Promise<Job> {
+    if (files.length === 0) {
+      return this.added(await this.api.post<Job>('jobs', request));
+    }
+    const [job, leftOut] = await this.api.submit<Job>(request, files);
+    if (leftOut !== null) {
+      tell(leftOut);
+    }
+    return this.added(job);
   }
 
   /** Run the same notebook with the same values once more. */

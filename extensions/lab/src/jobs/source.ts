@@ -13,6 +13,8 @@ export interface Source {
   values?: Record<string, unknown>;
   /** The environment of an earlier run, by its digest. */
   digest?: string;
+  /** An earlier run that was given files, and how many: they can be given again. */
+  given?: { job: string; files: number };
 }
 
 /** The notebook without what its cells gave: a run makes that anew, and it may be large. */

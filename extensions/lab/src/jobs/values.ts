@@ -115,6 +115,14 @@ export function readLimit(text: string, unit: Unit): number | null | { error: st
   return seconds > LONGEST_S ? { error: 'A job may take 30 days at most.' } : seconds;
 }
 
+/** The paths in a text: one a line. */
+export function readPaths(text: string): string[] {
+  return text
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line !== '');
+}
+
 function readInt(text: string): Reading {
   if (!/^[+-]?\d[\d_]*$/.test(text)) {
     return { error: 'Write a whole number.' };

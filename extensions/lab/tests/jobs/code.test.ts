@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { cli, literal, sdk, type Asked } from '../../src/jobs/code';
 
 function asked(given: Partial<Asked> = {}): Asked {
-  return { values: {}, environment: 'server', limit: null, ...given };
+  return { values: {}, environment: 'server', limit: null, files: [], ...given };
 }
 
 test('what is as usual is not said', () => {
@@ -21,6 +21,14 @@ test('values, environment and time limit', () => {
   expect(sdk('report.ipynb', all)).toContain(
     'atoll.submit("report.ipynb", parameters={"year": 2013, "dry": True}, environment="last", timeout=5400)'
   );
+});
+
+test('files beside the notebook', () => {
+  const some = asked({ files: ['data/x y.csv', '-odd', 'helpers/'] });
+  expect(cli('r.ipynb', some)).toBe(
+    "atoll jobs submit r.ipynb --with 'data/x y.csv' --with ./-odd --with helpers/"
+  );
+  expect(sdk('r.ipynb', some)).toContain('files=["data/x y.csv", "-odd", "helpers/"]');
 });
 
 test('text that looks like a number stays text in the shell', () => {

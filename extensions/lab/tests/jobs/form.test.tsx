@@ -198,3 +198,42 @@ test('a parameter called as a field of the form is not taken for it', async () =
     expect(request()).toMatchObject({ environment: 'server', parameters: { environment: 'test' } })
   );
 });
+
+test('files are captured by the person’s own server', async () => {
+  platform.routes['POST submit'] = () => ({ status: 201, body: job({ id: 'new' }) });
+  await shown();
+  type(/^Files/, ' data/x.csv\n\nhelpers/ \n');
+  press('Run');
+  await waitFor(() => expect(submitted.map(one => one.id)).toEqual(['new']));
+  const call = platform.calls.find(one => one.path === 'submit');
+  expect(call?.body).toMatchObject({
+    job: { name: 'report.ipynb', folder: 'work' },
+    files: ['data/x.csv', 'helpers/']
+  });
+  expect(request()).toBeUndefined();
+});
+
+test('a file that cannot be captured is told in the form', async () => {
+  platform.routes['POST submit'] = () => problem(422, 'invalid', 'There is no such file.');
+  await shown();
+  type(/^Files/, 'nowhere.csv');
+  press('Run');
+  expect((await screen.findByRole('alert')).textContent).toContain('There is no such file.');
+  expect(closed).toBe(0);
+});
+
+test('the files of an earlier run are given again, unless one says others', async () => {
+  platform.routes['POST submit'] = () => ({ status: 201, body: job({ id: 'new' }) });
+  await shown({}, { ...SOURCE, given: { job: 'j-1', files: 3 } });
+  expect(screen.queryByLabelText(/^Files/)).toBeNull();
+  press('Run');
+  await waitFor(() => expect(request()).toMatchObject({ files_of: 'j-1' }));
+  cleanup();
+  await shown({}, { ...SOURCE, given: { job: 'j-1', files: 3 } });
+  fireEvent.click(screen.getByLabelText('With the 3 files of that run'));
+  type(/^Files/, 'other.csv');
+  press('Run');
+  await waitFor(() => expect(platform.said).toContain('POST submit'));
+  const call = platform.calls.find(one => one.path === 'submit');
+  expect(call?.body).not.toHaveProperty('job.files_of');
+});
