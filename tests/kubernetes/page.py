@@ -46,6 +46,21 @@ class Visitor(lab.Person):
         self.page.wait_for_url(re.compile(r"/user/[^/]+/lab"), timeout=START_MS)
         super().wait_for_lab()
 
+    def open_terminal(self) -> None:
+        """As in the class before; keys are lost until the shell behind it listens."""
+        super().open_terminal()
+        self._typed += 1
+        heard = f"{HOME}/.heard-{self._typed}"
+
+        def listens() -> bool:
+            self._terminal.focus()
+            self.page.keyboard.insert_text(f"touch {heard}")
+            self.page.keyboard.press("Enter")
+            self.page.wait_for_timeout(500)
+            return bool(self.person.sh(f"ls {heard} 2>/dev/null", check=False))
+
+        until(listens)
+
     def type_in(self, command: str) -> int:
         """Type a command into the terminal in front; its exit status, which it leaves in the home."""
         self._typed += 1
