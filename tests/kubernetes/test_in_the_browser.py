@@ -111,6 +111,7 @@ def test_a_job_runs_in_a_pod_of_the_environment_as_it_is(mia: Visitor, platform:
     mia.open_notebook("report.ipynb")
     mia.notebook.get_by_role("button", name="Run as job").click()
     form = mia.page.get_by_test_id("atoll-run-form")
+    expect(form.get_by_role("button", name="Run", exact=True)).to_be_visible()
     mia.see("run-form")
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form).to_have_count(0)
