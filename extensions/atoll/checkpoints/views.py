@@ -109,7 +109,7 @@ def preparation_view(
         start_id=start_id,
         ready=ready,
         version=row.version,
-        message=_told(row, turn) or "",
+        message=_waits(row, turn),
         progress=Progress(done=row.done, total=row.total),
         path=path if ready else "",
         variables=variables if ready else {},
@@ -124,6 +124,13 @@ def preparation_view(
 def _told(row: ServerRow, turn: Turn | None) -> str | None:
     """What went wrong says more than why it waits, and that more than that it is saved."""
     return turn.message if turn is not None and row.reason is None else row.message
+
+
+def _waits(row: ServerRow, turn: Turn | None) -> str:
+    """The same for whoever starts the server, who must read what is waited for."""
+    if turn is None or row.reason is not None:
+        return row.message or ""
+    return f"Your last stop waits to be saved: {turn.message[:1].lower()}{turn.message[1:]}"
 
 
 def _digest(text: str | None) -> Digest | None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from atoll.checkpoints import client, node_client
-from atoll.checkpoints.models import CheckpointStatus, ServerStatus
+from atoll.checkpoints.models import CheckpointStatus, ServerStatus, StartRequest
 from atoll.checkpoints.node_models import ImageSaved, Phase, ProgressReport, SaveOrder, SaveResult
 from atoll.kit.errors import ConflictError
 
@@ -106,3 +106,6 @@ def test_who_waits_is_told_the_position_and_the_reason(cluster: Cluster) -> None
     assert "number 2" in str(cluster.server("cleo").message)
     assert found["dora"].reason == "agent_away"
     assert "node-2" in str(cluster.server("dora").message)
+    started = cluster.send(client.start("dora", "", StartRequest(contained=True)), "hub")
+    expected = "Your last stop waits to be saved: the agent of its node node-2 does not answer."
+    assert started.message == expected
