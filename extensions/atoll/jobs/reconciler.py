@@ -19,6 +19,7 @@ from atoll.jobs.tokens import hash_of, token_of
 from atoll.kit.errors import AtollError, ConflictError
 
 _AT_ONCE_S: Final = 0.0
+_BEHIND_S: Final = 0.001  # after those that wait: places are given before pods are made
 _START_LOOK_S: Final = 0.05  # a process that comes up is looked at often, for a short time
 _END_LOOK_S: Final = 0.2
 _ENSURE_S: Final = 0.3  # an environment that is being saved
@@ -103,7 +104,7 @@ class JobReconciler:
             current = session.get(JobRow, row.id)
             if current is None or current.version != row.version:
                 raise OvertakenError("The job changed meanwhile.")
-            return _AT_ONCE_S if self._admit(session, current) else None
+            return _BEHIND_S if self._admit(session, current) else None
 
     def _admit(self, session: Session, row: JobRow, **found: object) -> bool:
         """Let in this job, or all whose turn it is, so that a long line is read a few times only.
@@ -148,8 +149,8 @@ class JobReconciler:
         with self._ground.database.write() as session:
             if isinstance(found, str):
                 environments.hold(session, found, holder(row.id))
-                self._admit(session, row, environment=str(found), reason=None, message=None)
-                return _AT_ONCE_S
+                known = {"environment": str(found), "reason": None, "message": None}
+                return _BEHIND_S if self._admit(session, row, **known) else _AT_ONCE_S
             if (row.reason, row.message) != (found.reason, found.message):
                 change_job(session, row, reason=found.reason, message=found.message)
         return _ENSURE_S
