@@ -36,7 +36,7 @@ from tests.service.jobs.service_under_test import build
 from tests.service.jobs.test_kills import Platform
 
 JOBS = 1000
-ROUNDS = 3
+ROUNDS = 2
 MOST_S = 10.0
 SETTINGS = JobSettings(
     runner="kubernetes", places=JOBS, image="localhost:5000/atoll/singleuser:dev",

@@ -30,7 +30,7 @@ from tests.kubernetes.driver import kubectl
 from tests.platform.driver import eventually
 
 PODS = 10_000
-ROUNDS = 5
+ROUNDS = 3
 MOST_S, MOST_MB = 0.5, 50.0
 PEERS = {"reflector": "KubeSpawner's reflector", "typed": "kubernetes_asyncio, typed"}
 _AT_ONCE = 8
@@ -120,13 +120,15 @@ def measure() -> list[Row]:
         for _ in range(ROUNDS):
             for way, listings in found.items():
                 listings.append(_listed(way, namespace))
-    before = statistics.median(one["before_mb"] for one in found["ours"])
-    print(f"  a pod has {size:,.0f} bytes; ours has {before:.1f} MB before it lists", flush=True)
+    print(f"  a pod has {size:,.0f} bytes", flush=True)
+    for one in (one for listings in found.values() for one in listings):
+        one["added_mb"] = one["most_mb"] - one["before_mb"]
     rows = []
     for way, name in PEERS.items():
         for field, unit, most, what in (
             ("s", "s", MOST_S, "listed"),
-            ("most_mb", "MB", MOST_MB, "listed, the process's most"),
+            ("added_mb", "MB", MOST_MB, "listed: the most that it adds"),
+            ("most_mb", "MB", MOST_MB, "listed: the whole process, imports and all"),
         ):
             ours, peer = ([one[field] for one in found[it]] for it in ("ours", way))
             met = statistics.median(ours) <= most

@@ -27,7 +27,7 @@ from tests.kubernetes.driver import objects
 from tests.kubernetes.hub_on_host import Guest, Host
 from tests.platform.driver import eventually
 
-ROUNDS = 12
+ROUNDS = 10
 SAVES = 3
 CHANGED_MB = 300
 MOST = 1.1
