@@ -132,8 +132,10 @@ def checkpoint(note: str = "", *, server: str | None = None) -> Checkpoint:
     return handle.Checkpoint(connection, handle.save(connection, which, note))
 
 
-def checkpoints(server: str | None = None) -> Listing[Checkpoint]:
+def checkpoints(server: str | None = None, *, shared: bool = False) -> Listing[Checkpoint]:
     """Your saved environments, newest first; of one server where it is named (`-`: the default).
+
+    With `shared` those of others, which they share with you.
 
     Example: `atoll.checkpoints()[0].changes`
     """
@@ -142,7 +144,9 @@ def checkpoints(server: str | None = None) -> Listing[Checkpoint]:
 
     which = None if server is None else server_name(server)
     connection = _connection()
-    found = connection.every(lambda cursor: client.checkpoints(server=which, cursor=cursor))
+    found = connection.every(
+        lambda cursor: client.checkpoints(server=which, shared=shared, cursor=cursor)
+    )
     return handle.listing(connection, found)
 
 

@@ -56,6 +56,9 @@ class _NoHub:
     def running(self) -> set[tuple[str, str]]:
         return set()
 
+    def groups(self, user: str) -> frozenset[str] | None:
+        raise NotImplementedError
+
 
 class _Platform:
     """The capability with a server of ada's that runs; its steps are taken here, one by one."""

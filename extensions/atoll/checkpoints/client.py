@@ -117,12 +117,18 @@ def checkpoints(
     *,
     user: str | None = None,
     server: str | None = None,
+    shared: bool = False,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Call[Page[Checkpoint]]:
-    """Checkpoints, newest first; `server` is a JupyterHub name, all servers for None."""
+    """Checkpoints, newest first; `server` is a JupyterHub name, all servers for None.
+
+    With `shared` those of others, which they share.
+    """
     segment = server_segment(server) if server is not None else None
     params = _params(user=user, server=segment, cursor=cursor, limit=limit)
+    if shared:
+        params["shared"] = True
     return Call("GET", "checkpoints", Page[Checkpoint], params=params)
 
 
@@ -144,6 +150,16 @@ def requirements(id_: str) -> Call[bytes]:
 def edit(id_: str, change: CheckpointEdit) -> Call[Checkpoint]:
     """Change the note or the pin."""
     return Call("PATCH", _checkpoint(id_), Checkpoint, body=change)
+
+
+def share(id_: str, principal: str) -> Call[Checkpoint]:
+    """Let `user:NAME`, `group:NAME` or `everyone` start from it."""
+    return Call("PUT", f"{_checkpoint(id_)}/grants/{quote(principal, safe='')}", Checkpoint)
+
+
+def take_back(id_: str, principal: str) -> Call[Checkpoint]:
+    """Share it with them no more."""
+    return Call("DELETE", f"{_checkpoint(id_)}/grants/{quote(principal, safe='')}", Checkpoint)
 
 
 def restore(id_: str, *, stop: bool = False) -> Call[Server]:

@@ -170,6 +170,9 @@ def list_checkpoints(
     server: Annotated[
         str | None, typer.Option(help="Of this server alone; `-` is the default server.")
     ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Those of others, which they share with you.")
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List what is saved, newest first.
@@ -181,9 +184,15 @@ def list_checkpoints(
 
     which = None if server is None else server_name(server)
     with session.connect() as connection:
-        found = connection.every(lambda cursor: client.checkpoints(server=which, cursor=cursor))
+        found = connection.every(
+            lambda cursor: client.checkpoints(server=which, shared=shared, cursor=cursor)
+        )
     if output is Output.JSON:
         console.models(found)
+        return
+    if shared:
+        empty = "Nobody shares an environment with you."
+        console.table(handle.SHARED_HEADINGS, map(handle.shared_row, found), empty)
         return
     empty = "Nothing is saved yet: `atoll checkpoints save` saves a running server."
     console.table(handle.HEADINGS, map(handle.row, found), empty)
@@ -301,6 +310,40 @@ def cancel_checkpoint(id_: IdArgument) -> None:
     with session.connect() as connection:
         found = connection.send(client.cancel(id_))
     console.say(found.message or found.status.value)
+
+
+PrincipalOption = Annotated[
+    str, typer.Option("--with", metavar="WHOM", help="user:NAME, group:NAME or everyone.")
+]
+
+
+@checkpoints.command("share")
+def share_checkpoint(id_: IdArgument, principal: PrincipalOption) -> None:
+    """Let a user, a group or everyone start from a checkpoint of yours.
+
+    They start with everything in it but your home, and go on in environments of their own.
+
+    Example: `atoll checkpoints share c-0192f0c1a2b3c4d5e6f7a8 --with group:modelers`
+    """
+    from atoll.checkpoints import client
+
+    with session.connect() as connection:
+        found = connection.send(client.share(id_, principal))
+    console.say(f"Shared with {', '.join(found.shared_with)}.")
+
+
+@checkpoints.command("unshare")
+def unshare_checkpoint(id_: IdArgument, principal: PrincipalOption) -> None:
+    """Share a checkpoint no more. What somebody has started from it stays theirs.
+
+    Example: `atoll checkpoints unshare c-0192f0c1a2b3c4d5e6f7a8 --with everyone`
+    """
+    from atoll.checkpoints import client
+
+    with session.connect() as connection:
+        found = connection.send(client.take_back(id_, principal))
+    left = ", ".join(found.shared_with)
+    console.say(f"Still shared with {left}." if left else "It is shared with nobody.")
 
 
 @checkpoints.command("delete")

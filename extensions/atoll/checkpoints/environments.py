@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from atoll import oci
-from atoll.checkpoints import store
+from atoll.checkpoints import sharing, store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import BASE, LAST, CheckpointStatus, Digest, ServerStatus, Trigger
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
@@ -67,10 +67,10 @@ class Environments:
         if answer is not None:
             return answer
         row: ServerRow | None = None
+        if choice not in (SERVER, LAST, BASE):
+            self._check_usable(caller_name, choice)
         with self._ground.database.read() as session:
             row = store.find_server(session, caller_name, server or "")
-            if choice not in (SERVER, LAST, BASE):
-                self._check_owned(session, caller_name, choice)
         digest = self._digest(row, choice)
         if digest is not None and choice in (LAST, BASE):
             return Digest(digest)  # a write less for each of a thousand jobs
@@ -156,11 +156,16 @@ class Environments:
             return row.environment or self._ground.base
         return None
 
-    def _check_owned(self, session: Session, user: str, digest: str) -> None:
-        if digest != self._ground.base and store.owned_checkpoint(session, user, digest) is None:
+    def _check_usable(self, user: str, digest: str) -> None:
+        if digest == self._ground.base:
+            return
+        principals = sharing.principals_of(self._ground, user, digest)
+        with self._ground.database.read() as session:
+            known = sharing.usable(session, user, digest, principals)
+        if known is None:
             raise ConflictError(
                 "You have no saved environment of this digest.",
-                hint="`atoll checkpoints list` shows those you have.",
+                hint="`atoll checkpoints list` shows those you have, and `--shared` those of others.",
             )
 
     def _wait_for(self, row: CheckpointRow, holder: str) -> Digest | Pending:

@@ -21,7 +21,7 @@ from atoll.oci import LayoutStore, Limits
 
 
 class Hub(Protocol):
-    """What checkpoints need of the hub; `kit.hub_api.HubApi` is it. Both block."""
+    """What checkpoints need of the hub; `kit.hub_api.HubApi` is it. All block."""
 
     def stop_server(self, user: str, server: str) -> None:
         """Have the hub stop a server; returns when it has begun."""
@@ -29,6 +29,10 @@ class Hub(Protocol):
 
     def running(self) -> set[tuple[str, str]]:
         """(user, server) of every server that the hub holds for running or starting."""
+        ...
+
+    def groups(self, user: str) -> frozenset[str] | None:
+        """The groups that a user is in now; None where the hub has no such user."""
         ...
 
 

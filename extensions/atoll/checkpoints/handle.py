@@ -70,6 +70,25 @@ class Checkpoint:
             else "The server starts from this checkpoint next time."
         )
 
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+        return self._found.user
+
+    @property
+    def shared_with(self) -> list[str]:
+        """Who else may start from it: `user:NAME`, `group:NAME`, `everyone`."""
+        self._found = self._connection.send(client.checkpoint(self.id))
+        return list(self._found.shared_with)
+
+    def share(self, principal: str) -> None:
+        """Let `user:NAME`, `group:NAME` or `everyone` start from it."""
+        self._found = self._connection.send(client.share(self.id, principal))
+
+    def unshare(self, principal: str) -> None:
+        """Share it with them no more; what they started from it stays theirs."""
+        self._found = self._connection.send(client.take_back(self.id, principal))
+
     def delete(self) -> None:
         """Delete it; refused where something needs it."""
         self._connection.send(client.delete(self.id))
@@ -97,6 +116,16 @@ def row(found: models.Checkpoint) -> tuple[str, ...]:
     )
 
 
+SHARED_HEADINGS: Final = ("Owner", "Saved", "Note", "Changes", "Size", "Digest")
+
+
+def shared_row(found: models.Checkpoint) -> tuple[str, ...]:
+    """Somebody else's checkpoint as a line of a table under SHARED_HEADINGS."""
+    changes = f"+{found.changes.count}" if found.changes else ""
+    saved, size = words.ago(found.created_at), words.size(found.size)
+    return (found.user, saved, found.note, changes, size, found.digest or "")
+
+
 def described(found: models.Checkpoint) -> list[tuple[str, str | None]]:
     """A checkpoint as facts for people."""
     return [
@@ -110,6 +139,7 @@ def described(found: models.Checkpoint) -> list[tuple[str, str | None]]:
         ("Base", found.base_name),
         ("Left out", "; ".join(f"{left.path}: {left.reason}" for left in found.left_out) or None),
         ("Pinned", "yes" if found.pinned else None),
+        ("Shared with", ", ".join(found.shared_with) or None),
         ("Digest", found.digest),
         ("ID", found.id),
     ]

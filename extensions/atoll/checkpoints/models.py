@@ -17,6 +17,15 @@ LAST = "last"
 BASE = "base"
 """The base alone: a fresh start."""
 
+Principal = Annotated[
+    str,
+    Field(
+        pattern=r"^(everyone|user:.{1,255}|group:.{1,255})$",
+        description="`user:NAME`, `group:NAME`, or `everyone`",
+    ),
+]
+"""Whom something is shared with."""
+
 EnvironmentChoice = Annotated[
     str, Field(pattern=r"^(last|base|sha256:[0-9a-f]{64})$", description="last, base, or a digest")
 ]
@@ -153,6 +162,7 @@ class Checkpoint(BaseModel):
     size: int = 0  # bytes over the base, compressed
     changes: Changes | None = None  # against the base
     left_out: list[LeftOut] = []
+    shared_with: list[Principal] = []  # who else may start from it; its owner alone is told
     created_at: datetime
     finished_at: datetime | None = None
 

@@ -144,6 +144,8 @@ class Results:
                 raise oci.MissingError(f"Its layer {missing[0]} is not there.")
             base = _known(content, server.base or parent)
             under = _known(content, parent)
+        if under is None:
+            under = self._elsewhere(row, parent)
         order = list(layers)
         if base is None and under is not None:  # the user's own layers may have become one
             own = self._over_base(row.user, parent)
@@ -158,10 +160,19 @@ class Results:
         known = under or base
         return _Layers(sum(n for one, n in over_base.items() if one not in known), over_base)
 
-    def _over_base(self, user: str, digest: str) -> dict[str, int]:
-        """The layers of a user's checkpoint over its base."""
+    def _elsewhere(self, row: CheckpointRow, digest: str) -> list[str] | None:
+        """The layers of an image that is in somebody else's repository, who shared it."""
         with self._ground.database.read() as session:
-            found = store.owned_checkpoint(session, user, digest)
+            found = store.known_checkpoint(session, row.user, digest)
+        if found is None or found.repository in (None, row.repository):
+            return None
+        with self._targets.content(found.repository) as content:
+            return _known(content, digest)
+
+    def _over_base(self, user: str, digest: str) -> dict[str, int]:
+        """The layers of what a user's server started from over its base."""
+        with self._ground.database.read() as session:
+            found = store.known_checkpoint(session, user, digest)
         return found.layers if found is not None else {}
 
     def _unchanged(

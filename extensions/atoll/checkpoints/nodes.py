@@ -284,8 +284,8 @@ class Nodes:
 
 
 def _own_layers(session: Session, user: str, parent: str) -> list[Digest]:
-    """The layers of a user's checkpoint over its base."""
-    known = store.owned_checkpoint(session, user, parent)
+    """The layers of what a user's server started from over its base."""
+    known = store.known_checkpoint(session, user, parent)
     return [Digest(one) for one in known.layers] if known is not None else []
 
 

@@ -28,7 +28,8 @@ class Placed:
             if again.status != ServerStatus.PREPARING or again.start_id != row.start_id:
                 return
             wanted, fallback = _begins_with(session, again)
-            known = store.owned_checkpoint(session, row.user, wanted) if wanted else None
+            known = store.known_checkpoint(session, row.user, wanted) if wanted else None
+            own = known is not None and known.user == row.user  # else somebody shared it
             store.change_server(
                 session,
                 again,
@@ -37,7 +38,7 @@ class Placed:
                 prepared_at=self._ground.clock(),
                 started_at=None,
                 environment=wanted,
-                current=known.id if known is not None else None,
+                current=known.id if known is not None and own else None,
                 # until another one has started in its place, the next start tries it again
                 continues_from=_wanted(again) if fallback else None,
                 base=known.base if known is not None else None,

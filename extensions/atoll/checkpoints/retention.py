@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
+from sqlalchemy.orm import Session
+
 from atoll import oci
-from atoll.checkpoints import policy, store
+from atoll.checkpoints import policy, sharing, store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus
 
@@ -14,15 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def apply(ground: Ground, server_id: str) -> None:
-    """Remove a server's checkpoints beyond the last N that nobody pinned or holds."""
+    """Remove a server's checkpoints beyond the last N that nobody pinned, shared or holds."""
     with ground.database.read() as session:
-        if not _expendable(
-            ground, store.of_server(session, server_id), store.digests_held(session)
-        ):
+        if not _expendable(ground, session, store.of_server(session, server_id)):
             return
     with ground.database.write() as session:
         rows = store.of_server(session, server_id)
-        gone = set(_expendable(ground, rows, store.digests_held(session)))
+        gone = set(_expendable(ground, session, rows))
         store.delete_checkpoints(session, [row for row in rows if row.id in gone])
     collect(ground)
 
@@ -54,12 +54,14 @@ def collect(ground: Ground) -> None:
         log.info("removed %d blobs, %d bytes, from the image store", gone.blobs, gone.size)
 
 
-def _expendable(ground: Ground, rows: list[store.CheckpointRow], held: set[str]) -> list[str]:
+def _expendable(ground: Ground, session: Session, rows: list[store.CheckpointRow]) -> list[str]:
+    held = store.digests_held(session)
+    shared = sharing.by_checkpoint(session, [row.id for row in rows])
     final = [
         policy.Keepable(
             id=row.id,
             digest=row.digest if row.status == CheckpointStatus.READY else None,
-            pinned=row.pinned,
+            pinned=row.pinned or row.id in shared,
             repeated=row.same_as is not None,
         )
         for row in rows

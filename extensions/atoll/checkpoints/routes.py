@@ -18,6 +18,7 @@ from atoll.checkpoints.models import (
     Ended,
     Hold,
     Preparation,
+    Principal,
     RestoreRequest,
     Server,
     Started,
@@ -143,10 +144,13 @@ def list_checkpoints(
     *,
     user: str | None = None,
     server: str | None = None,
+    shared: Annotated[bool, Query(description="those of others that they share, instead")] = False,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[Checkpoint]:
     """Checkpoints, newest first."""
+    if shared:
+        return rules.shared(caller, user, cursor, limit)
     return rules.page(caller, user, server, cursor, limit)
 
 
@@ -182,6 +186,28 @@ def edit_checkpoint(
 ) -> Checkpoint:
     """Change the note or the pin."""
     return rules.edit(caller, id, body)
+
+
+@router.put("/checkpoints/{id}/grants/{principal}")
+def share_checkpoint(
+    rules: Rules,
+    caller: User,
+    id: str,  # noqa: A002  # the path's
+    principal: Principal,
+) -> Checkpoint:
+    """Let a user, a group or everyone start from it."""
+    return rules.share(caller, id, principal)
+
+
+@router.delete("/checkpoints/{id}/grants/{principal}")
+def take_checkpoint_back(
+    rules: Rules,
+    caller: User,
+    id: str,  # noqa: A002  # the path's
+    principal: Principal,
+) -> Checkpoint:
+    """Share it with them no more; what they started from it stays theirs."""
+    return rules.take_back(caller, id, principal)
 
 
 @router.delete("/checkpoints/{id}", status_code=204)

@@ -250,8 +250,9 @@ def unchanged(
 ) -> None:
     """Make the checkpoint ready as the same environment that its server is at already."""
     digest = digest or server.environment or ground.base
-    before = store.owned_checkpoint(session, server.user, digest)
-    shown = before is None or bool(row.note)  # a named point in time is worth a line of its own
+    before = store.known_checkpoint(session, server.user, digest)
+    own = before is not None and before.user == server.user  # else somebody shared it
+    shown = not own or bool(row.note)  # a named point in time is worth a line of its own
     store.change_checkpoint(
         session,
         row,

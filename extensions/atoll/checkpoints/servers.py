@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from atoll.checkpoints import views
+from atoll.checkpoints import sharing, views
 from atoll.checkpoints.discarding import discard
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.hold_tokens import SECRET, token_of
@@ -27,7 +27,7 @@ from atoll.checkpoints.store import (
     change_checkpoint,
     change_server,
     find_server,
-    owned_checkpoint,
+    known_checkpoint,
     server_subject,
     servers_page,
     unsettled_servers,
@@ -83,12 +83,13 @@ class Servers:
         Asked again with the same choice it is the same start; the last stop is saved first.
         """
         name = checked_server(segment)
+        principals = self._principals(checked_user(user), request.environment)
         with self._ground.database.write() as session:
-            row = find_server(session, checked_user(user), name)
+            row = find_server(session, user, name)
             if row is None:
                 row = self._add(session, user, name)
             if not _same_start(row, request):
-                self._check_choice(session, user, request)
+                self._check_choice(session, user, request, principals)
                 change_server(session, row, **self._start_values(row, request))
                 _hurry(session, row)
         return self._preparation(row)
@@ -99,7 +100,7 @@ class Servers:
         image = None
         if row.environment is not None:
             with self._ground.database.read() as session:
-                known = owned_checkpoint(session, row.user, row.environment)
+                known = known_checkpoint(session, row.user, row.environment)
             if known is not None:
                 image = known.image or self._targets.reference(known.repository, row.environment)
         token = token_of(self._ground.home.secret(SECRET), row.start_id or "")
@@ -255,14 +256,23 @@ class Servers:
         record(session, "server", server_subject(row), "created", [f"user:{user}"])
         return row
 
-    def _check_choice(self, session: Session, user: str, request: StartRequest) -> None:
+    def _principals(self, user: str, choice: str) -> frozenset[str]:
+        """Whom grants may name to mean this user, as far as that matters for the choice."""
+        if choice in (LAST, BASE, self._ground.base):
+            return frozenset()
+        return sharing.principals_of(self._ground, user, choice)
+
+    def _check_choice(
+        self, session: Session, user: str, request: StartRequest, principals: frozenset[str]
+    ) -> None:
         choice = request.environment
         if choice in (LAST, BASE, self._ground.base):
             return
-        known = owned_checkpoint(session, user, choice)
+        known = sharing.usable(session, user, choice, principals)
         if known is None or (known.node is not None) != request.contained:
             raise ConflictError(
-                "There is no such saved environment of this user; it may have been deleted.",
+                "There is no such saved environment that this user may start from; it may have been"
+                " deleted, or is not shared any more.",
                 hint="Choose another one, or start fresh.",
             )
 

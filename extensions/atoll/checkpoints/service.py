@@ -23,7 +23,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from atoll import oci
-from atoll.checkpoints import changes, retention, store, views
+from atoll.checkpoints import changes, retention, sharing, store, views
 from atoll.checkpoints.environments import Environments
 from atoll.checkpoints.ground import Containers, Ground, Hub
 from atoll.checkpoints.held import Held
@@ -33,6 +33,7 @@ from atoll.checkpoints.models import (
     CheckpointEdit,
     CheckpointRequest,
     CheckpointStatus,
+    Principal,
     Server,
     ServerStatus,
     Trigger,
@@ -97,18 +98,54 @@ class Checkpoints:
         with self._database.read() as session:
             rows = store.checkpoints_page(session, owner, server, after, limit)
             turns = self.nodes.turns_of(session, rows)
+            grants = sharing.by_checkpoint(session, [row.id for row in rows])
             items = [
-                views.checkpoint_view(row, _current(session, row), turns.get(row.id))
+                views.checkpoint_view(
+                    row, _current(session, row), turns.get(row.id), grants.get(row.id, ())
+                )
                 for row in rows[:limit]
             ]
         return Page(items=items, next=rows[limit - 1].id if len(rows) > limit else None)
 
-    def show(self, caller: Caller, id_: str) -> Checkpoint:
-        """One checkpoint of the caller's."""
+    def shared(
+        self, caller: Caller, user: str | None, cursor: str | None, limit: int
+    ) -> Page[Checkpoint]:
+        """What others share with the caller, newest first; administrators may name another user."""
+        if user is not None and user != caller.name and not caller.admin:
+            raise NotFoundError("There is no such user.")
+        name = user or caller.name
+        own = name == caller.name
+        principals = caller.principals if own else sharing.principals_of(self.ground, name)
+        after = cursor if cursor is not None and is_id(cursor) else None
         with self._database.read() as session:
+            rows = sharing.page(session, name, principals, after, limit)
+        items = [views.checkpoint_view(row, None) for row in rows[:limit]]
+        return Page(items=items, next=rows[limit - 1].id if len(rows) > limit else None)
+
+    def share(self, caller: Caller, id_: str, principal: Principal) -> Checkpoint:
+        """Let a user, a group or everyone start from a checkpoint of the caller's."""
+        with self._database.write() as session:
             row = _visible(session, caller, id_)
-            turn = self.nodes.turns_of(session, [row]).get(row.id)
-            return views.checkpoint_view(row, _current(session, row), turn)
+            sharing.share(session, row, principal)
+            return self._own_view(session, row)
+
+    def take_back(self, caller: Caller, id_: str, principal: Principal) -> Checkpoint:
+        """Share it no more; who has started from it keeps what that server has."""
+        with self._database.write() as session:
+            row = _visible(session, caller, id_)
+            sharing.take_back(session, row, principal)
+            return self._own_view(session, row)
+
+    def _own_view(self, session: Session, row: CheckpointRow) -> Checkpoint:
+        turn = self.nodes.turns_of(session, [row]).get(row.id)
+        return views.checkpoint_view(row, _current(session, row), turn, sharing.of(session, row.id))
+
+    def show(self, caller: Caller, id_: str) -> Checkpoint:
+        """One checkpoint of the caller's, or one that is shared with the caller."""
+        with self._database.read() as session:
+            row = _readable(session, caller, id_)
+            own = row.user == caller.name or caller.admin
+            return self._own_view(session, row) if own else views.checkpoint_view(row, None)
 
     def save(self, caller: Caller, request: CheckpointRequest) -> Checkpoint:
         """Save one of the caller's servers now; the calling one where none is named.
@@ -127,7 +164,7 @@ class Checkpoints:
             )
         row = self.request(server, Trigger.USER, request.note)
         with self._database.read() as session:
-            return views.checkpoint_view(row, _current(session, row))
+            return self._own_view(session, row)
 
     def request(self, server: ServerRow, trigger: Trigger, note: str) -> CheckpointRow:
         """Ask for a checkpoint; answers with a ready one where nothing changed since.
@@ -157,7 +194,7 @@ class Checkpoints:
             row = _visible(session, caller, id_)
             if values:
                 store.change_checkpoint(session, row, **values)
-            return views.checkpoint_view(row, _current(session, row))
+            return self._own_view(session, row)
 
     def cancel(self, caller: Caller, id_: str) -> Checkpoint:
         """Have a save that a user or a job asked for stopped; raises ConflictError for others."""
@@ -174,7 +211,7 @@ class Checkpoints:
                 store.change_checkpoint(session, row, cancelled=True, message="Being cancelled.")
                 if row.node is not None:
                     self.nodes.cancel(session, row)
-            return views.checkpoint_view(row, _current(session, row))
+            return self._own_view(session, row)
 
     def delete(self, caller: Caller, id_: str) -> None:
         """Delete a checkpoint; raises ConflictError, which says by whom it is needed."""
@@ -201,12 +238,16 @@ class Checkpoints:
         return views.server_view(server)
 
     def changes(self, caller: Caller, id_: str, against: str) -> Changes:
-        """What differs from `base`, `parent`, or another checkpoint of the caller's."""
+        """What differs from `base`, `parent`, or another checkpoint that the caller may see.
+
+        What it is the child of is its owner's alone to know.
+        """
         with self._database.read() as session:
-            row = _visible(session, caller, id_)
+            see = _visible if against == "parent" else _readable
+            row = see(session, caller, id_)
             other = row.parent if against == "parent" else None
             if against not in ("base", "parent"):
-                other = _visible(session, caller, against).digest
+                other = _readable(session, caller, against).digest
         if row.digest is None:
             raise ConflictError("This checkpoint has no environment to compare.")
         if other in (None, row.base) and against != row.id:
@@ -226,12 +267,13 @@ class Checkpoints:
     def _between(self, row: CheckpointRow, other: str) -> Changes:
         """What differs from another environment of a container; their base is not read."""
         with self._database.read() as session:
-            earlier = store.owned_checkpoint(session, row.user, other)
+            earlier = store.known_checkpoint(session, row.user, other)
         if earlier is None:
             raise NotFoundError("What to compare with was deleted.")
         try:
-            with self.nodes.targets.content(row.repository) as content:
+            with self.nodes.targets.content(earlier.repository) as content:
                 before = changes.listing(content, other, earlier.layers)
+            with self.nodes.targets.content(row.repository) as content:
                 after = changes.listing(content, str(row.digest), row.layers)
         except oci.MissingError as error:
             raise NotFoundError("What to compare with was deleted.") from error
@@ -242,7 +284,7 @@ class Checkpoints:
     def requirements(self, caller: Caller, id_: str) -> str:
         """The environment's own packages as a requirements file."""
         with self._database.read() as session:
-            row = _visible(session, caller, id_)
+            row = _readable(session, caller, id_)
         lines = [f"# {row.id} of {row.created_at:%Y-%m-%d %H:%M} UTC, over {row.base_name}"]
         lines += [f"{name}=={version}" for name, version in sorted(row.packages.items())]
         return "\n".join(lines) + "\n"
@@ -299,6 +341,14 @@ def _visible(session: Session, caller: Caller, id_: str) -> CheckpointRow:
     return row
 
 
+def _readable(session: Session, caller: Caller, id_: str) -> CheckpointRow:
+    """The same, or one that is shared with the caller."""
+    row = session.get(CheckpointRow, id_) if is_id(id_) else None
+    if row is not None and sharing.readable(session, row, caller.principals):
+        return row
+    return _visible(session, caller, id_)
+
+
 def _current(session: Session, row: CheckpointRow) -> str | None:
     server = session.get(ServerRow, row.server_id)
     return server.current if server is not None else None
@@ -317,6 +367,14 @@ def _check_deletable(session: Session, row: CheckpointRow, repeats: set[str]) ->
         raise ConflictError(
             f"The server {store.server_subject(server)} continues from this checkpoint.",
             hint="Save it again or go back to another one, then delete this.",
+        )
+    if users := [one for one in store.servers_at(session, row.digest) if one.id != server.id]:
+        named = ", ".join(store.server_subject(one) for one in users[:5])
+        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+        raise ConflictError(
+            f"Others are in this environment: {named}{more}.",
+            hint="Take it back, so that nobody begins anew from it; it can be deleted once they have"
+            " saved environments of their own.",
         )
     holders = store.holders_of(session, row.digest)
     if holders:

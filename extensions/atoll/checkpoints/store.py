@@ -108,6 +108,15 @@ class CheckpointRow(Row):
     not_before: Mapped[datetime | None] = mapped_column(Moment)  # when it is tried again
 
 
+class GrantRow(Base):
+    """Who else may start from a checkpoint."""
+
+    __tablename__ = "checkpoint_grants"
+
+    checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id"), primary_key=True)
+    principal: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
 class NodeRow(Base):
     """A node whose agent has asked for work."""
 
@@ -267,6 +276,11 @@ def owned_checkpoint(session: Session, user: str, digest: str) -> CheckpointRow 
     )
 
 
+def known_checkpoint(session: Session, user: str, digest: str) -> CheckpointRow | None:
+    """The user's checkpoint of this digest, else anybody's: for a server that was let start from it."""
+    return owned_checkpoint(session, user, digest) or next(iter(with_digest(session, digest)), None)
+
+
 def with_digest(session: Session, digest: str) -> list[CheckpointRow]:
     """All ready checkpoints of this digest, newest first."""
     query = select(CheckpointRow).where(
@@ -294,6 +308,19 @@ def is_known(session: Session, digest: str) -> bool:
 def holds_of(session: Session, holder: str) -> list[HoldRow]:
     """What a holder holds or waits for."""
     return list(session.scalars(select(HoldRow).where(HoldRow.holder == holder)))
+
+
+def servers_at(session: Session, digest: str) -> list[ServerRow]:
+    """Servers that are at this environment, will continue from it, or are being started from it."""
+    query = select(ServerRow).where(
+        or_(
+            ServerRow.environment == digest,
+            ServerRow.continues_from == digest,
+            ServerRow.choice == digest,
+            ServerRow.image.endswith(f"@{digest}"),
+        )
+    )
+    return [row for row in session.scalars(query) if digest in digests_of(row)]
 
 
 def holders_of(session: Session, digest: str) -> list[str]:
@@ -331,7 +358,9 @@ def digests_of(server: ServerRow) -> set[str]:
 def delete_checkpoints(session: Session, rows: Sequence[CheckpointRow]) -> None:
     """Delete rows, with their events; what they were in a registry is removed there later."""
     for row in rows:
-        record(session, "checkpoint", row.id, "removed", [f"user:{row.user}"])
+        grants = delete(GrantRow).where(GrantRow.checkpoint_id == row.id)
+        told = session.scalars(grants.returning(GrantRow.principal))
+        record(session, "checkpoint", row.id, "removed", [f"user:{row.user}", *told])
         if row.repository is not None and row.digest is not None:
             session.merge(RemovalRow(repository=row.repository, digest=row.digest, attempts=0))
             record(session, "removal", f"{row.repository}@{row.digest}", "created", [])

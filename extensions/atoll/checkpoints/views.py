@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from atoll.checkpoints.directory import EnvironmentDirectory
 from atoll.checkpoints.models import (
     Changes,
@@ -58,7 +60,10 @@ def fresh_server(user: str, name: str, base_name: str) -> Server:
 
 
 def checkpoint_view(
-    row: CheckpointRow, current: str | None, turn: Turn | None = None
+    row: CheckpointRow,
+    current: str | None,
+    turn: Turn | None = None,
+    shared_with: Sequence[str] = (),
 ) -> Checkpoint:
     """A checkpoint; `current` is the id of its server's, `turn` why it waits for an agent if it does."""
     told = turn if row.reason is None else None  # what went wrong before says more
@@ -78,6 +83,7 @@ def checkpoint_view(
         base=_digest(row.base),
         base_name=row.base_name,
         current=row.id == current,
+        shared_with=list(shared_with),
         layer_size=row.layer_size,
         size=row.size,
         changes=Changes.model_validate(row.changes) if row.changes is not None else None,

@@ -53,13 +53,17 @@ async def form(spawner: Any) -> str:
         "first": Choice(LAST, "Continue where you stopped", ""),
         "before": None,
         "earlier": [],
+        "shared": [],
     }
     try:
         server = await spawner.service.send(client.server(spawner.user.name, spawner.name))
         page = await spawner.service.send(
             client.checkpoints(user=spawner.user.name, limit=_OFFERED)
         )
-        context |= choices(server, page.items, datetime.now(UTC))
+        others = await spawner.service.send(
+            client.checkpoints(user=spawner.user.name, shared=True, limit=_OFFERED)
+        )
+        context |= choices(server, page.items, datetime.now(UTC), others.items)
     except AtollError as error:
         spawner.log.warning("The spawn page is shown without saved environments: %s", error)
         context["notice"] = (
@@ -84,8 +88,13 @@ def accept(_spawner: Any, _options: Mapping[str, object]) -> None:
     """Nothing to set on the spawner: a start reads and checks the options itself."""
 
 
-def choices(server: Server, checkpoints: Sequence[Checkpoint], now: datetime) -> dict[str, Any]:
-    """What the page offers: how to go on, earlier environments, and what is happening now."""
+def choices(
+    server: Server,
+    checkpoints: Sequence[Checkpoint],
+    now: datetime,
+    others: Sequence[Checkpoint] = (),
+) -> dict[str, Any]:
+    """What the page offers: how to go on, earlier environments, others', and what is happening now."""
     ready = [one for one in checkpoints if one.status == CheckpointStatus.READY and one.digest]
     by_digest = {one.digest: one for one in reversed(ready)}
     target = server.continues_from or server.environment
@@ -108,6 +117,11 @@ def choices(server: Server, checkpoints: Sequence[Checkpoint], now: datetime) ->
         "before": before,
         "fresh": Choice(BASE, "Start fresh", server.base_name),
         "earlier": [Choice(str(one.digest), _title(one, now), _contents(one)) for one in offered],
+        "shared": [
+            Choice(str(one.digest), f"{one.user}, {when(one.created_at, now)}", _contents(one))
+            for one in others
+            if one.digest not in by_digest
+        ],
     }
 
 

@@ -121,6 +121,7 @@ export function checkpoint(given: Partial<Checkpoint> = {}): Checkpoint {
     size: 0,
     changes: null,
     left_out: [],
+    shared_with: [],
     created_at: '2026-11-24T17:00:00Z',
     finished_at: '2026-11-24T17:00:05Z',
     ...given

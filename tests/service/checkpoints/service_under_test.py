@@ -35,6 +35,12 @@ USERS = {
     "hub": {"kind": "service", "name": "atoll-hub", "scopes": ["custom:atoll:hub"]},
     "ada": {"kind": "user", "name": "ada", "scopes": ["custom:atoll:use!user=ada"]},
     "bob": {"kind": "user", "name": "bob", "scopes": ["custom:atoll:use!user=bob"]},
+    "carl": {
+        "kind": "user",
+        "name": "carl",
+        "groups": ["modelers"],
+        "scopes": ["custom:atoll:use!user=carl"],
+    },
     "ada-server": {"kind": "user", "name": "ada", "scopes": ["custom:atoll:use!server=ada/"]},
     "noscope": {"kind": "user", "name": "eve", "scopes": ["read:users!user=eve"]},
     "admin": {"kind": "user", "name": "root", "scopes": ["custom:atoll:use", "custom:atoll:admin"]},
@@ -61,6 +67,11 @@ class HubStub:
     def running(self) -> set[tuple[str, str]]:
         """None."""
         return set()
+
+    def groups(self, user: str) -> frozenset[str] | None:
+        """Those of the users whose tokens the hub knows."""
+        found = next((one for one in USERS.values() if one["name"] == user), None)
+        return None if found is None else frozenset(found.get("groups", ()))
 
 
 def build(home: Home, settings: CheckpointSettings, hub: HubStub) -> FastAPI:

@@ -73,10 +73,17 @@ class Cluster:
         return self.connections[who].send(call)
 
     def start(
-        self, user: str = "ada", name: str = "", *, node: str = NODE, image: str | None = None
+        self,
+        user: str = "ada",
+        name: str = "",
+        *,
+        node: str = NODE,
+        image: str | None = None,
+        environment: str = "last",
     ) -> Path:
         """As the hub: start a server in a new container; its directory."""
-        self.send(client.start(user, name, StartRequest(contained=True)), "hub")
+        asked = StartRequest(contained=True, environment=environment)
+        self.send(client.start(user, name, asked), "hub")
         found = eventually(
             lambda: self.send(client.preparation(user, name), "hub"), lambda found: found.ready
         )

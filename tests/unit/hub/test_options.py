@@ -207,3 +207,19 @@ def test_in_a_cluster_each_profile_shows_its_images_sizes_and_what_it_lacks() ->
 def test_the_form_takes_the_choices_of_the_profile_that_was_chosen() -> None:
     data = {"profile": ["cpu"], "size.cpu": ["l"], "size.gpu": ["x"], "image.gpu": ["torch"]}
     assert options.from_form(data) == {"profile": "cpu", "size": "l"}
+
+
+def test_what_others_share_is_offered_with_its_owner_and_a_warning() -> None:
+    own = _checkpoint(2)
+    shared = [_checkpoint(3, 1, user="bob", note="with torch"), _checkpoint(2, user="bob")]
+    found = options.choices(_server(environment=_digest(1)), [own], NOW, shared)
+    assert [(one.value, one.title) for one in found["shared"]] == [
+        (_digest(3), "bob, today 06:00 UTC")
+    ], "what one has oneself is offered once"
+    page = _page({}, found)
+    assert "An environment that others share with me (1)" in page
+    assert "people whom you trust" in page
+    assert f'value="{_digest(3)}"' in page
+    nothing = options.choices(_server(), [own], NOW)
+    page = _page({}, nothing, cards=True)
+    assert "others share" not in page

@@ -45,6 +45,11 @@ export class EnvironmentModel extends LiveModel {
     return this._checkpoints;
   }
 
+  /** What others share with this person, newest first. */
+  get shared(): readonly Checkpoint[] {
+    return this._shared;
+  }
+
   /** The checkpoint that is being made now, if any. */
   get saving(): Checkpoint | null {
     return this._checkpoints.find(checkpoint => !FINAL.has(checkpoint.status)) ?? null;
@@ -117,6 +122,24 @@ export class EnvironmentModel extends LiveModel {
     await this.refresh();
   }
 
+  /** Let `user:NAME`, `group:NAME` or `everyone` start from it; gives it as it is then. */
+  async share(checkpoint: Checkpoint, principal: string): Promise<Checkpoint> {
+    const shared = await this.api.put<Checkpoint>(grant(checkpoint, principal), {});
+    await this.refresh();
+    return shared;
+  }
+
+  /** Share it with them no more. */
+  async takeBack(checkpoint: Checkpoint, principal: string): Promise<void> {
+    await this.api.delete(grant(checkpoint, principal));
+    await this.refresh();
+  }
+
+  /** The checkpoint of this id as it is now. */
+  byId(id: string): Checkpoint | null {
+    return this._checkpoints.find(one => one.id === id) ?? null;
+  }
+
   async remove(checkpoint: Checkpoint): Promise<void> {
     await this.api.delete(`checkpoints/${segment(checkpoint.id)}`);
     await this.refresh();
@@ -133,10 +156,12 @@ export class EnvironmentModel extends LiveModel {
   }
 
   protected override async load(): Promise<void> {
-    const [server, checkpoints] = await Promise.all([
+    const [server, checkpoints, shared] = await Promise.all([
       this.api.get<Server>(this.path),
-      this.api.all<Checkpoint>('checkpoints', { user: this.info.user, server: this.segment })
+      this.api.all<Checkpoint>('checkpoints', { user: this.info.user, server: this.segment }),
+      this.api.all<Checkpoint>('checkpoints', { shared: true })
     ]);
+    this._shared = shared.filter(one => one.user !== this.info.user);
     this._server = server;
     this._checkpoints = checkpoints;
   }
@@ -155,4 +180,9 @@ export class EnvironmentModel extends LiveModel {
 
   private _server: Server | null = null;
   private _checkpoints: Checkpoint[] = [];
+  private _shared: Checkpoint[] = [];
+}
+
+function grant(checkpoint: Checkpoint, principal: string): string {
+  return `checkpoints/${segment(checkpoint.id)}/grants/${segment(principal)}`;
 }

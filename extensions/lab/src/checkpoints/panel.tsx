@@ -20,6 +20,7 @@ import { ChangeList } from './changes';
 import { name, shareDone, stage, whyNotSaved } from './describe';
 import type { EnvironmentModel } from './model';
 import { BaseRow, CheckpointRow } from './row';
+import { SharedWithMe } from './share';
 
 export interface EnvironmentProps {
   model: EnvironmentModel;
@@ -77,6 +78,7 @@ function Content(props: EnvironmentProps & { action: Action }): ReactElement {
       <Chosen {...props} />
       <Unsaved {...props} />
       <Saved {...props} />
+      <SharedWithMe model={props.model} />
     </>
   );
 }

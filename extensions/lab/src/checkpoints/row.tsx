@@ -14,6 +14,7 @@ import { CheckpointChanges } from './changes';
 import { imageName, name, trigger } from './describe';
 import type { EnvironmentModel } from './model';
 import type { EnvironmentProps } from './panel';
+import { ShareForm, whom } from './share';
 
 type RowProps = EnvironmentProps & { checkpoint: Checkpoint; action: Action };
 
@@ -49,6 +50,14 @@ export function CheckpointRow(props: RowProps): ReactElement {
           </span>
           {checkpoint.pinned && (
             <pinIcon.react tag="span" className="atoll-icon" elementSize="small" title="Pinned" />
+          )}
+          {checkpoint.shared_with.length > 0 && (
+            <span
+              className="atoll-Row-shape"
+              title={`Shared with ${checkpoint.shared_with.map(whom).join(', ')}`}
+            >
+              shared
+            </span>
           )}
           {ready && packages > 0 && (
             <span className="atoll-Row-shape" title={`${String(packages)} packages over the base`}>
@@ -182,6 +191,12 @@ function showMenu(anchor: HTMLElement, props: RowProps, setOpen: (open: boolean)
     {
       label: 'Edit the note…',
       run: () => void showForm('Note', close => <NoteForm {...{ model, checkpoint, close }} />)
+    },
+    {
+      label: 'Share…',
+      disabled: !ready,
+      run: () =>
+        void showForm('Share', close => <ShareForm {...{ model, close }} id={checkpoint.id} />)
     },
     {
       label: 'Export requirements.txt',
