@@ -147,6 +147,8 @@ def measure() -> list[Row]:
             for _ in range(ROUNDS):
                 plain.append(_plain(hub, somebody, images))
                 mine.append(_ours(guest, images))
+        images.forget()  # gigabytes, which nobody needs on the node
+        target.delete(other.digest)
     (starts, pulls), (plain_starts, plain_pulls) = zip(*mine, strict=True), zip(*plain, strict=True)
     what = f"{CHANGED_MB / 1000:g} GB changed, on a node that lacks it"
     pull = "the kubelet's pull of a plain image"
