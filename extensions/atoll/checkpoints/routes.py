@@ -188,7 +188,7 @@ def edit_checkpoint(
     return rules.edit(caller, id, body)
 
 
-@router.put("/checkpoints/{id}/grants/{principal}")
+@router.put("/checkpoints/{id}/grants/{principal:path}")
 def share_checkpoint(
     rules: Rules,
     caller: User,
@@ -199,7 +199,7 @@ def share_checkpoint(
     return rules.share(caller, id, principal)
 
 
-@router.delete("/checkpoints/{id}/grants/{principal}")
+@router.delete("/checkpoints/{id}/grants/{principal:path}")
 def take_checkpoint_back(
     rules: Rules,
     caller: User,

@@ -61,7 +61,8 @@ def test_what_is_shared_is_known_to_those_alone_and_no_more_when_it_is_taken_bac
     assert seen(atoll, "admin", "carl") == [saved.id], "as for the spawn page"
     with pytest.raises(NotFoundError):
         seen(atoll, "bob", "carl")
-    for principal in ("user:bob", "group:modelers", "group:modelers"):
+    share(atoll, saved, "group:/a b/ö")  # as login systems name some
+    for principal in ("user:bob", "group:modelers", "group:modelers", "group:/a b/ö"):
         atoll.send(client.take_back(saved.id, principal))
     assert (seen(atoll, "bob"), seen(atoll, "carl")) == ([], [])
     share(atoll, saved, "everyone")
