@@ -66,15 +66,15 @@ def _flushed(upper: Path, path: bytes) -> bool:
                 inner = os.open(part, _DIRECTORY, dir_fd=here)
                 os.close(here)
                 here = inner
-            file = open_file(name, here)
+            found = open_file(name, here)
         finally:
             os.close(here)
-        if file is None:
+        if found is None:
             return False
         try:
-            os.fdatasync(file)
+            os.fdatasync(found[0])
         finally:
-            os.close(file)
+            os.close(found[0])
     except OSError:
         return False  # not in the upper directory: it is mapped, but was never written to
     return True

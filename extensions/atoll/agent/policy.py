@@ -41,6 +41,8 @@ _GPU_FILES: Final = re.compile(
     rb"|etc/(?:vulkan|glvnd)/.*nvidia.*\.json|usr/share/(?:glvnd|nvidia|vulkan)/.*nvidia.*"
 )
 
+HOLDS_KEY: Final = "it holds a private key"
+
 
 def why_left_out(container: Container) -> oci.Exclude:
     """The policy for one container: gives the reason why a path (and all below it) is not saved."""
@@ -74,7 +76,7 @@ def secret_in(path: bytes, header: bytes) -> str | None:
     if likely_secret(path):
         return "a file of this name usually holds a password, a key or a token"
     if holds_key(header):
-        return "it holds a private key"
+        return HOLDS_KEY
     return None
 
 

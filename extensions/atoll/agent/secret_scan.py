@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from atoll import oci
 from atoll.agent.errors import SecretsError
-from atoll.agent.policy import secret_in
+from atoll.agent.policy import HOLDS_KEY, secret_in
+from atoll.kit.likely_secrets import holds_key
 
 _NAMED = 5  # in a message to people; the report has them all
 
@@ -47,8 +48,8 @@ class SecretScan:
         """As the other source's; a key announces itself in the first bytes."""
         first = True
         for data in self._source.content(entry):
-            if first and (reason := secret_in(entry.path, data)) is not None:
-                self._found[entry.path] = reason
+            if first and entry.path not in self._found and holds_key(data):
+                self._found[entry.path] = HOLDS_KEY
             first = False
             yield data
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from .attributes import Attributes, names_of
 from .index import UNKNOWN, Index
 from .source import DEFAULT_LIMITS, NO_XATTRS, Entry, Kind, LeftOut, Limits
-from .sparse import pieces
+from .sparse import has_holes, pieces
 from .walk import OPEN_DIRECTORY, Exclude, Listing, Walk, settle
 
 Rewrite = Callable[[Entry, bytes], bytes | None]
@@ -22,6 +23,15 @@ REWRITE_LIMIT = 1 << 20
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
+
+
+class _Current(NamedTuple):
+    """The file whose entry was given last, while it is open."""
+
+    entry: Entry
+    descriptor: int
+    holes: bool
+    rewritten: bytes | None
 
 
 class WalkedSource:
@@ -40,7 +50,7 @@ class WalkedSource:
         self._torn: list[bytes] = []
         self._first_names: dict[tuple[int, int], bytes] = {}  # of inodes in the image
         self._written: set[tuple[int, int]] = set()  # inodes of files in this layer
-        self._current: tuple[Entry, int, bytes | None] | None = None
+        self._current: _Current | None = None
         self._complete = False
 
     def entries(self) -> Iterator[Entry]:
@@ -59,13 +69,13 @@ class WalkedSource:
 
     def content(self, entry: Entry) -> Iterator[bytes]:
         """Exactly `entry.size` bytes: cut, or filled with zeros, where the file changed meanwhile."""
-        if self._current is None or self._current[0] is not entry:
+        current = self._current
+        if current is None or current.entry is not entry:
             raise ValueError("only the content of the entry just given can be read")
-        _, descriptor, rewritten = self._current
-        if rewritten is not None:
-            yield rewritten
+        if current.rewritten is not None:
+            yield current.rewritten
             return
-        yield from pieces(descriptor, entry.size)
+        yield from pieces(current.descriptor, entry.size, holes=current.holes)
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """What was left out so far, by path."""
@@ -112,24 +122,31 @@ class WalkedSource:
             yield self._entry(path, Kind.HARDLINK, status, link=self._first_names[inode])
             return
         try:
-            descriptor = open_file(name, listing.descriptor)
+            found = open_file(name, listing.descriptor)
         except OSError as error:
             self._lost(listing, name, f"cannot be read ({error.strerror})")
             return
-        if descriptor is None:
+        if found is None:
             self._lost(listing, name, "was replaced while it was read")
             return
+        descriptor, status = found
         try:
-            yield from self._opened(listing, name, descriptor)
+            yield from self._opened(listing, name, descriptor, status, names_of(descriptor))
         finally:
             self._current = None
             os.close(descriptor)
 
-    def _opened(self, listing: Listing, name: bytes, descriptor: int) -> Iterator[Entry]:
-        """The entry of an open file; what the descriptor says counts, not what was listed."""
-        status = os.fstat(descriptor)
+    def _opened(
+        self,
+        listing: Listing,
+        name: bytes,
+        descriptor: int,
+        status: os.stat_result,
+        names: Sequence[str],
+    ) -> Iterator[Entry]:
+        """The entry of an open file, with its attributes' names; what was listed does not count."""
         path = listing.full(name)
-        xattrs = self._attributes.xattrs(descriptor, names_of(descriptor), path)
+        xattrs = self._attributes.xattrs(descriptor, names, path)
         entry = self._entry(path, Kind.FILE, status, xattrs=xattrs)
         rewritten: bytes | None = None
         if self._rewrite is not None and status.st_size <= REWRITE_LIMIT:
@@ -138,7 +155,7 @@ class WalkedSource:
             if rewritten is None:
                 rewritten = found
             entry = entry._replace(size=len(rewritten))
-        self._current = (entry, descriptor, rewritten)
+        self._current = _Current(entry, descriptor, has_holes(status), rewritten)
         yield entry
         if status.st_nlink > 1:
             inode = (status.st_dev, status.st_ino)
@@ -200,17 +217,18 @@ class DirectorySource(WalkedSource):
         super().__init__(walk, Attributes(walk.left_out, owner=owner), rewrite=rewrite)
 
 
-def open_file(name: bytes, parent: int) -> int | None:
-    """A regular file's descriptor, for reading; None where `name` is something else.
+def open_file(name: bytes, parent: int) -> tuple[int, os.stat_result] | None:
+    """A regular file's descriptor, for reading, and its status; None where `name` is something else.
 
     Looked at before it is opened: to open a device may already do something (a watchdog restarts
     the machine), and whoever owns the directory may put one there at any time.
     """
     handle = os.open(name, _LOOK, dir_fd=parent)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             return None
-        return os.open(f"/proc/self/fd/{handle}", _READ)
+        return os.open(f"/proc/self/fd/{handle}", _READ), status
     finally:
         os.close(handle)
 

@@ -117,8 +117,14 @@ class OverlaySource(WalkedSource):
         elif mark == b"x":
             self._holed.add(path)
 
-    def _opened(self, listing: Listing, name: bytes, descriptor: int) -> Iterator[Entry]:
-        names = names_of(descriptor)
+    def _opened(
+        self,
+        listing: Listing,
+        name: bytes,
+        descriptor: int,
+        status: os.stat_result,
+        names: Sequence[str],
+    ) -> Iterator[Entry]:
         path = listing.full(name)
         if self._marks.metacopy in names:
             raise SourceError(
@@ -132,4 +138,4 @@ class OverlaySource(WalkedSource):
         if self._marks.whiteout in names and listing.path in self._holed:
             yield Entry(path, Kind.WHITEOUT)
         else:
-            yield from super()._opened(listing, name, descriptor)
+            yield from super()._opened(listing, name, descriptor, status, names)

@@ -11,14 +11,17 @@ _ZEROS = bytes(_CHUNK)
 _SECTOR = 512  # the unit of st_blocks, whatever the file system's own
 
 
-def pieces(descriptor: int, size: int) -> Iterator[bytes]:
+def has_holes(status: os.stat_result) -> bool:
+    """Whether a file takes less room than it has bytes."""
+    return status.st_blocks * _SECTOR < status.st_size
+
+
+def pieces(descriptor: int, size: int, *, holes: bool) -> Iterator[bytes]:
     """Exactly `size` bytes from the start: cut, or filled with zeros, where the file changed.
 
     Layers carry holes as zeros: "sparse files SHOULD NOT be used" (OCI image specification,
-    layer.md), but they need not be read for that.
+    layer.md), but with `holes` they are not read for that.
     """
-    status = os.fstat(descriptor)
-    holes = status.st_blocks * _SECTOR < status.st_size
     at = 0
     while at < size:
         begin, end = _data(descriptor, at, size) if holes else (at, size)

@@ -263,15 +263,15 @@ def _content(layer: int | bytes, name: bytes, most: int) -> bytes | None:
     try:
         parent = layer if isinstance(layer, int) else os.open(layer, OPEN_DIRECTORY)
         try:
-            descriptor = open_file(name, parent)
+            found = open_file(name, parent)
         finally:
             if parent is not layer:
                 os.close(parent)
     except OSError:
         return None
-    if descriptor is None:
+    if found is None:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    with os.fdopen(found[0], "rb") as file:
         return file.read(most)
 
 
