@@ -311,8 +311,8 @@ def test_a_notebook_beyond_the_limit_is_refused(atoll: Atoll) -> None:
     document = notebook("x" * (21 << 20))
     with pytest.raises(TooLargeError, match=r"22\.0 MB"):
         atoll.submit(document)
-    with pytest.raises(TooLargeError, match=r"larger than 25\.2 MB"):
-        atoll.submit(notebook("x" * (25 << 20)))
+    with pytest.raises(TooLargeError, match=r"larger than 47\.5 MB"):
+        atoll.submit(notebook("x" * (48 << 20)))
 
 
 @pytest.mark.parametrize(
