@@ -23,6 +23,8 @@ from tests.platform.driver import User, eventually
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "atoll"
+STARTED_S = 300.0
+"""How long a start may take: schedulers let a pod lie for minutes that they saw before its new volume."""
 SAVED_S = 120.0
 """How long a save may take on a loaded test machine."""
 
@@ -183,6 +185,13 @@ class Person(User):
         """pip install of a wheel, in the server."""
         self.put(wheel, f"/tmp/{wheel.name}")
         self.run("pip", "install", "--no-index", f"/tmp/{wheel.name}")
+
+    def wait_ready(self, server: str = "") -> None:
+        """Wait until a server that is being started is ready."""
+        found = eventually(
+            lambda: self.servers().get(server), lambda one: one is None or one["ready"], STARTED_S
+        )
+        assert found is not None, f"{server!r} did not start"
 
     def server(self, name: str = "") -> Server:
         """The server as the platform keeps it."""
