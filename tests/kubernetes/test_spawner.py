@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +16,7 @@ import pytest
 import yaml
 from atoll.checkpoints.models import ServerStatus
 
+from tests.kubernetes.cut import Cut
 from tests.kubernetes.driver import kubectl, run
 from tests.kubernetes.hub_on_host import IMAGE, REGISTRY, SERVERS, Guest, Host, on_host
 from tests.platform.driver import eventually
@@ -341,59 +340,6 @@ def test_stop_save_and_continue_by_digest_with_an_agent_on_the_host(host: Host) 
     assert said[-1].startswith("Server ready"), said
     assert nia.pod["spec"]["containers"][0]["image"] == IMAGE
     nia.stop()
-
-
-class Cut:
-    """A way to the API server that can be cut, as when it is replaced."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._ear = socket.create_server(("127.0.0.1", 0))
-        self.port = self._ear.getsockname()[1]
-        self._open: set[socket.socket] = set()
-        self.cut = False
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def sever(self) -> None:
-        """End all connections, and take no other one."""
-        self.cut = True
-        for one in list(self._open):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def heal(self) -> None:
-        """Let connections through again."""
-        self.cut = False
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.sever()
-        self._ear.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._ear.accept()
-            except OSError:
-                return
-            if self.cut:
-                near.close()
-                continue
-            far = socket.create_connection(self._target)
-            self._open |= {near, far}
-            for source, target in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
-
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
-        try:
-            while chunk := source.recv(65536):
-                target.sendall(chunk)
-        except OSError:
-            pass
-        finally:
-            for one in (source, target):
-                self._open.discard(one)
-                one.close()
 
 
 @pytest.fixture
