@@ -1,4 +1,4 @@
-"""What JupyterHub reads: `jupyterhub --config hub_config/jupyterhub_config.py`."""
+"""What JupyterHub reads as its configuration; `python -m hub_config` runs it."""
 
 from hub_config import configure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from atoll.kit.engines import network
 from atoll.kit.home import Home
 
 from hub_config.settings import HubSettings
@@ -19,6 +20,8 @@ def configure(c: Any, settings: HubSettings, home: Home) -> None:
         hub.hub_connect_url = ours.connect_url
     hub.log_level = ours.log_level.upper()
     hub.db_url = ours.database or f"sqlite:///{home.hub / 'jupyterhub.sqlite'}"
+    if ours.database.startswith("postgresql"):
+        hub.db_kwargs = {"connect_args": network(ours.database)}
     hub.upgrade_db = True  # with a copy of the old one beside it, where it is SQLite
     hub.cookie_secret = bytes.fromhex(home.secret("cookie-secret"))
     # A restart of the hub ends neither servers nor the proxy.

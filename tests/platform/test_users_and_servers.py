@@ -214,10 +214,27 @@ def test_whoever_wants_to_start_a_server_that_is_stopping_gets_to_the_start_page
     stopping = eve.http.get("hub/spawn/eve/slow", follow_redirects=True)
     assert "Your server is stopping" in stopping.text
     assert '<meta http-equiv="refresh" content="1; url=/hub/spawn/eve/slow" />' in stopping.text
-    # Who is on the way to that page when the stop ends gets JupyterHub's own 404: it forgets the server then.
     form = eventually(
         lambda: eve.http.get("hub/spawn/eve/slow", follow_redirects=True),
-        lambda page: "Your server is stopping" not in page.text and page.status_code != 404,
+        lambda page: "Your server is stopping" not in page.text,
     )
     assert "Continue where you stopped" in form.text, form.text
     elsewhere.join()
+
+
+def test_whoever_was_led_to_a_server_that_has_just_ended_gets_to_its_start_page(
+    platform: Platform,
+) -> None:
+    fay = platform.user("fay")
+    fay.start("brief")
+    fay.stop("brief")  # JupyterHub forgets a named server then
+    late = fay.http.get("hub/spawn-pending/fay/brief")
+    assert (late.status_code, late.headers["location"]) == (302, "/hub/spawn/fay/brief")
+    assert "Continue where you stopped" in fay.http.get(late.headers["location"]).text
+    for others in (
+        "root",
+        "nobody-here",
+    ):  # whose servers are no business of hers, if there are any
+        assert fay.http.get(f"hub/spawn-pending/{others}/brief").status_code == 404
+    stranger = httpx.get(f"{platform.url}hub/spawn-pending/fay/brief", trust_env=False)
+    assert "/hub/login" in stranger.headers["location"]

@@ -10,7 +10,7 @@ import pytest
 from atoll.kit.home import Home
 
 from tests.databases import VARIABLE, Server
-from tests.platform.driver import Platform, eventually, make_wheel, running
+from tests.platform.driver import Platform, User, eventually, make_wheel, running
 
 
 def users_of_hub(server: Server) -> set[str]:
@@ -19,11 +19,28 @@ def users_of_hub(server: Server) -> set[str]:
         return {name for (name,) in connection.execute("SELECT name FROM users")}
 
 
-def hub_answers(platform: Platform, token: str) -> bool:
-    """Whether the hub knows a user's token, which is in its database."""
+def asked(platform: Platform, token: str, path: str = "hub/api/user") -> httpx.Response:
+    """What the platform answers to a user's token, which is in the hub's database."""
     headers = {"Authorization": f"token {token}"}
-    answer = httpx.get(f"{platform.url}hub/api/user", headers=headers, trust_env=False)
-    return answer.status_code == 200
+    return httpx.get(f"{platform.url}{path}", headers=headers, timeout=30, trust_env=False)
+
+
+def hub_answers(platform: Platform, token: str) -> bool:
+    """Whether the hub knows the token."""
+    return asked(platform, token).status_code == 200
+
+
+def told_to_try_again(platform: Platform, user: User, token: str) -> None:
+    """Who asks while the databases are away is no stranger: 503 everywhere, with words."""
+    for answer in (asked(platform, token), user.api("GET", "users/kim")):
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["retry-after"] == "10"
+        assert "Try again in a moment" in answer.json()["message"]
+    for page in ("home", "spawn/kim", "login", "spawn-pending/kim"):
+        found = user.http.get(f"hub/{page}")
+        assert found.status_code == 503, (page, found.text)
+        assert "The hub&#39;s database does not answer" in found.text
+    assert asked(platform, token, "services/atoll/api/v1/jobs").status_code == 503
 
 
 @pytest.mark.timeout(300)
@@ -36,12 +53,16 @@ def test_stop_means_saved_with_everything_on_postgresql(
     with running(home) as platform:
         kim = platform.user("kim")
         kim.start()
-        kim.lab().run("pip", "install", "--no-index", str(make_wheel(tmp_path, "seashell", "1.0")))
+        lab = kim.lab()
+        lab.run("pip", "install", "--no-index", str(make_wheel(tmp_path, "seashell", "1.0")))
         token = kim.token()
-        server.kill()
-        assert not hub_answers(platform, token)
-        server.start()
-        eventually(lambda: hub_answers(platform, token), bool)
+        for end in (server.stop, server.kill):
+            end()
+            told_to_try_again(platform, kim, token)
+            assert lab.run("seashell").stdout == "seashell 1.0\n"  # who works goes on
+            server.start()
+            eventually(lambda: hub_answers(platform, token), bool)
+            assert kim.http.get("hub/home").status_code == 200
         kim.stop()
         kim.saved()
         assert "kim" in users_of_hub(server)

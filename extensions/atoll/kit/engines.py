@@ -31,7 +31,7 @@ _IDLE_S: Final = (
 )
 _CONNECTIONS: Final = 10  # kept by a process; as many again for a rush
 _WRITERS: Final = 0x61746F6C6C  # "atoll": the advisory lock that a writer holds, one a database
-_NETWORK: Final = {
+_NETWORK: Final[dict[str, str | int]] = {
     "connect_timeout": 5,
     # a server that vanished without a word (its node is gone) is noticed after 25 s, not 15 minutes
     "keepalives_idle": 10,
@@ -99,6 +99,12 @@ def telling() -> Iterator[None]:
         raise meant from error
 
 
+def network(url: URL | str) -> dict[str, str | int]:
+    """What libpq is told so that a server that is away is noticed, where the URL says nothing else."""
+    said = make_url(url).query
+    return {name: kept for name, kept in _NETWORK.items() if name not in said}
+
+
 def _sqlite(url: URL) -> Engine:
     # One connection a thread, never shared; autocommit off the driver: `write` says BEGIN itself.
     made = create_engine(url, connect_args={"timeout": BUSY_S})
@@ -120,7 +126,7 @@ def _postgres(url: URL) -> Engine:
     try:
         made = create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={name: kept for name, kept in _NETWORK.items() if name not in url.query},
+            connect_args=network(url),
             isolation_level="READ COMMITTED",  # what `begin_writing` relies on
             pool_pre_ping=True,  # a server that was restarted is met by a new connection
             pool_size=_CONNECTIONS,

@@ -170,6 +170,11 @@ class HubAuth:
                 "The hub does not know this token; it may have expired or been revoked.",
                 hint="Log in again, or restart the server whose token it was.",
             )
+        if response.is_server_error:
+            raise UnavailableError(
+                f"The hub cannot say at the moment who this is ({response.status_code}).",
+                hint="Its database may be away; try again in a moment.",
+            )
         try:
             return caller_from_hub(_HubUser.model_validate_json(response.content))
         except ValidationError as error:
