@@ -228,14 +228,15 @@ def remove_cgroups(path: str) -> None:
 
 
 @contextmanager
-def running_node() -> Iterator[Node]:
-    """A containerd with the image `BASE`, for the context."""
+def running_node(*, bare: bool = False) -> Iterator[Node]:
+    """A containerd with the image `BASE` (`bare`: without any image), for the context."""
     top = Path("/tmp", f"atoll-c-{secrets.token_hex(4)}")  # also a namespace: no underscores
     top.mkdir(mode=0o700)  # a socket's path is short
     try:
         node = Node(top)
         try:
-            node.load_base()
+            if not bare:
+                node.load_base()
             yield node
         finally:
             node.close()

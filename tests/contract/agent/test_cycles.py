@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import re
 import statistics
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from atoll.agent.runtimes.containerd import Containerd
 from atoll.oci.registry import RegistryStore
 
 from tests.contract.agent.node import BASE, Node, until
+from tests.contract.registry.sent import sent
 from tests.contract.registry.servers import Running, started
 
 MOST = 8
@@ -89,10 +89,7 @@ class Cycles:
         before = self.registry.log.stat().st_size
         name = f"{self.registry.address}/users/ada@{saved.image.digest}"
         self.node.ctr("images", "pull", "--plain-http", name)
-        with self.registry.log.open() as log:
-            log.seek(before)
-            lines = log.readlines()
-        got = {m[1] for line in lines if (m := re.search(r'"GET \S*/blobs/(sha256:\w+)', line))}
+        got = {one.digest for one in sent(self.registry, before)}
         assert self.base
         assert not got & set(self.base)  # the node has these: only the delta travels
         self.fetched.append(len(got & set(self.own)))
