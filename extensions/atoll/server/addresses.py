@@ -10,8 +10,9 @@ from atoll.kit.errors import InvalidError
 _OWN: Final = frozenset({"_xsrf", "token", "no_track_activity"})
 """Query names that Jupyter's own authentication reads: secrets of this server, never passed on."""
 
-_FORBIDDEN: Final = frozenset("/\\%?#")
-"""Characters that another server might read as structure after one more decoding."""
+_FORBIDDEN: Final = frozenset("\\%?#")
+"""Characters that another server might read as structure after one more decoding. An encoded slash may
+be in a name (`group:/staff/sea`), as long as the path is a plain one for those too who take it for a real one."""
 
 _SAFE: Final = ":@"
 """What names such as `ada:flights` and `sha256:…` hold and what stands for itself in a path."""
@@ -20,8 +21,8 @@ _SAFE: Final = ":@"
 def checked_path(raw: str) -> str:
     """The path under `api/v1` that the raw (still encoded) one names, encoded anew.
 
-    Raises InvalidError for anything that is not a plain list of names: empty, `.` and `..`
-    segments, encoded slashes, double encodings, control characters, bytes that are no UTF-8.
+    Raises InvalidError for anything that is not a plain list of names: empty, `.` and `..` segments
+    (between encoded slashes too), double encodings, control characters, bytes that are no UTF-8.
     """
     return "/".join(quote(_checked_segment(segment), safe=_SAFE) for segment in raw.split("/"))
 
@@ -40,7 +41,9 @@ def _checked_segment(segment: str) -> str:
         name = unquote(segment, errors="strict")
     except UnicodeDecodeError as error:
         raise _refused() from error
-    if name in ("", ".", "..") or not name.isprintable() or _FORBIDDEN & set(name):
+    if not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise _refused()
+    if not name.isprintable() or _FORBIDDEN & set(name):
         raise _refused()
     return name
 

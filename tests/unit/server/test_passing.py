@@ -80,6 +80,7 @@ def test_a_redirect_is_not_followed_and_names_no_place(lab: Lab, upstream: Upstr
     [
         "..%2f..%2fhub", "%2e%2e/%2e%2e/hub/api/users", "..%252f..", "me%2f..%2f..", "//evil.example/",
         "http://evil.example/", "me%0d%0aHost:%20evil", "me%00", "..%5c..%5c", "",
+        "checkpoints/c-1/grants/group:x%2f..%2f..%2fc-2%2fgrants%2fgroup:x", "%2fevil.example/",
     ],
 )  # fmt: skip
 def test_an_address_outside_of_the_api_is_refused(lab: Lab, upstream: Upstream, path: str) -> None:
@@ -87,6 +88,13 @@ def test_an_address_outside_of_the_api_is_refused(lab: Lab, upstream: Upstream, 
     assert answer.status == 422
     assert answer.json()["code"] == "invalid"
     assert not upstream.received
+
+
+def test_a_name_with_a_slash_arrives_as_one_name(lab: Lab, upstream: Upstream) -> None:
+    path = "checkpoints/c-1/grants/group%3A%2Fsea%2Flab"
+    assert lab.ask("PUT", f"atoll/api/{path}").status == 200
+    (request,) = upstream.received
+    assert request.path == "/services/atoll/api/v1/checkpoints/c-1/grants/group:%2Fsea%2Flab"
 
 
 def test_dots_are_not_resolved_out_of_the_api(lab: Lab, upstream: Upstream) -> None:

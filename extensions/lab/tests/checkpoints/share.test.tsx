@@ -41,17 +41,17 @@ async function form(...shared_with: string[]): Promise<HTMLElement> {
 test('it is shared with whom one names, and the list follows', async () => {
   await form();
   expect(screen.getByText('Shared with nobody.')).toBeTruthy();
-  const path = 'checkpoints/c-1/grants/group%3Amodelers%20of%20sea';
+  const path = 'checkpoints/c-1/grants/group%3A%2Fmodelers%2Fof%20sea';
   platform.routes[`PUT ${path}`] = () => {
-    const shared = checkpoint({ shared_with: ['group:modelers of sea'] });
+    const shared = checkpoint({ shared_with: ['group:/modelers/of sea'] });
     platform.get('checkpoints', page([shared]));
     return { body: shared };
   };
   fireEvent.change(screen.getByLabelText('With'), { target: { value: 'group' } });
-  fireEvent.change(screen.getByLabelText('Group'), { target: { value: ' modelers of sea ' } });
+  fireEvent.change(screen.getByLabelText('Group'), { target: { value: ' /modelers/of sea ' } });
   fireEvent.click(screen.getByRole('button', { name: 'Share' }));
   const list = await screen.findByRole('list', { name: 'Shared with' });
-  expect(list.textContent).toContain('the group modelers of sea');
+  expect(list.textContent).toContain('the group /modelers/of sea');
 });
 
 test('nobody is no name; everyone needs none', async () => {
