@@ -56,6 +56,16 @@ class Resources(BaseModel):
     gpu: Annotated[int, Field(ge=0, le=1024)] | None = None
 
 
+class ResourceLimits(BaseModel):
+    """What a job gets that asks for nothing, and the most that one may ask for."""
+
+    cpu: Cpu
+    cpu_most: Cpu
+    memory: Memory
+    memory_most: Memory
+    gpu_most: int = 0
+
+
 class CapturedFile(BaseModel):
     """A file that a job is given, as it is at the submission."""
 
@@ -195,6 +205,7 @@ class Inspection(BaseModel):
     kernel: str = ""
     code_cells: int = 0
     last_values: dict[str, JsonValue] = {}  # of the caller's last job of that name
+    resources: ResourceLimits | None = None  # None: jobs use what their machine has
 
 
 class InspectRequest(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from atoll.jobs.models import Resources
+from atoll.jobs.models import ResourceLimits, Resources
 from atoll.jobs.settings import JobSettings
 from atoll.kit.errors import InvalidError
 
@@ -24,6 +24,19 @@ class Size:
 def size_of(asked: Resources, settings: JobSettings) -> Size:
     """What is asked for, completed by the operator's defaults."""
     return Size(asked.cpu or settings.cpu, asked.memory or settings.memory, asked.gpu or 0)
+
+
+def limits(settings: JobSettings) -> ResourceLimits | None:
+    """What may be asked for; None where jobs are processes of one machine, which get what it has."""
+    if settings.runner == "local":
+        return None
+    return ResourceLimits(
+        cpu=settings.cpu,
+        cpu_most=settings.cpu_most,
+        memory=settings.memory,
+        memory_most=settings.memory_most,
+        gpu_most=settings.gpu_most,
+    )
 
 
 def check(asked: Resources, settings: JobSettings) -> None:

@@ -271,6 +271,7 @@ class Jobs:
             kernel=kernel.name,
             code_cells=notebooks.code_cells(request.notebook),
             last_values=last.parameters if last is not None and request.name else {},
+            resources=resources.limits(self._settings),
         )
 
     def queues(self) -> list[Queue]:

@@ -31,6 +31,8 @@ export type Parameter = Complete<Schemas['Parameter']>;
 export type Preview = Complete<Schemas['Preview']>;
 export type Progress = Complete<Schemas['Progress']>;
 export type Queue = Complete<Schemas['Queue']>;
+export type ResourceLimits = Complete<Schemas['ResourceLimits']>;
+export type Resources = Schemas['Resources'];
 export type Server = Complete<Schemas['Server']>;
 export type Problem = Complete<Schemas['Problem']>;
 

@@ -9,6 +9,7 @@ import type {
   Job,
   Package,
   Parameter,
+  ResourceLimits,
   Server
 } from '../src/api';
 
@@ -61,8 +62,23 @@ export function parameter(given: Partial<Parameter> = {}): Parameter {
 }
 
 export function inspection(given: Partial<Inspection> = {}): Inspection {
-  return { parameters: [parameter()], kernel: 'python3', code_cells: 3, last_values: {}, ...given };
+  return {
+    parameters: [parameter()],
+    kernel: 'python3',
+    code_cells: 3,
+    last_values: {},
+    resources: null,
+    ...given
+  };
 }
+
+export const LIMITS: ResourceLimits = {
+  cpu: 1,
+  cpu_most: 8,
+  memory: '2G',
+  memory_most: '32G',
+  gpu_most: 4
+};
 
 export function column(given: Partial<Column> = {}): Column {
   return {

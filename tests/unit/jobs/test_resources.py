@@ -51,6 +51,15 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
         Resources.model_validate(wrong)
 
 
+def test_the_run_form_is_told_what_may_be_asked_for_where_that_counts() -> None:
+    assert resources.limits(SETTINGS.model_copy(update={"runner": "local"})) is None
+    found = resources.limits(SETTINGS.model_copy(update={"runner": "kubernetes"}))
+    assert found is not None
+    assert (found.cpu, found.memory) == (SETTINGS.cpu, SETTINGS.memory)
+    asked = Resources(cpu=found.cpu_most, memory=found.memory_most, gpu=found.gpu_most)
+    resources.check(asked, SETTINGS)
+
+
 def test_people_ask_for_resources_where_they_submit() -> None:
     asked = submission.request(NOTEBOOK, {}, cpu=2, memory="4G", gpu=1)  # type: ignore[arg-type]
     assert asked.resources == Resources(cpu=2, memory="4G", gpu=1)

@@ -35,6 +35,7 @@ export async function changeAndRun(
     path: PathExt.join(job.folder, job.name),
     notebook: await model.notebook(job),
     values: job.parameters,
+    resources: job.resources,
     ...(job.environment === null ? {} : { digest: job.environment }),
     ...(job.files.count === 0 ? {} : { given: { job: job.id, files: job.files.count } })
   });

@@ -1,5 +1,6 @@
 /** The same job as a command for the shell and as Python. */
 
+import type { Resources } from '../api';
 import type { Values } from './values';
 
 /** What is asked for, as far as it is said in code. */
@@ -11,12 +12,15 @@ export interface Asked {
   limit: number | null;
   /** Files beside the notebook that the job is given. */
   files: readonly string[];
+  /** Only what is not as usual. */
+  resources: Resources;
 }
 
 const DEFAULT_ENVIRONMENT = 'server';
 
 /** `atoll jobs submit report.ipynb -p year=2013`; null where a value has no form in a shell. */
-export function cli(path: string, { values, environment, limit, files }: Asked): string | null {
+export function cli(path: string, asked: Asked): string | null {
+  const { values, environment, limit, files, resources } = asked;
   const parts = ['atoll jobs submit', quoted(path.startsWith('-') ? `./${path}` : path)];
   for (const [name, value] of Object.entries(values)) {
     if (typeof value === 'object' && value !== null) {
@@ -31,6 +35,9 @@ export function cli(path: string, { values, environment, limit, files }: Asked):
   if (limit !== null) {
     parts.push(`--timeout ${time(limit)}`);
   }
+  for (const [name, value] of Object.entries(resources)) {
+    parts.push(`--${name} ${String(value)}`);
+  }
   for (const file of files) {
     parts.push(`--with ${quoted(file.startsWith('-') ? `./${file}` : file)}`);
   }
@@ -38,7 +45,8 @@ export function cli(path: string, { values, environment, limit, files }: Asked):
 }
 
 /** `atoll.submit("report.ipynb", parameters={"year": 2013})`, with its import. */
-export function sdk(path: string, { values, environment, limit, files }: Asked): string {
+export function sdk(path: string, asked: Asked): string {
+  const { values, environment, limit, files, resources } = asked;
   const parts = [literal(path)];
   if (Object.keys(values).length > 0) {
     parts.push(`parameters=${literal(values)}`);
@@ -48,6 +56,9 @@ export function sdk(path: string, { values, environment, limit, files }: Asked):
   }
   if (limit !== null) {
     parts.push(`timeout=${String(limit)}`);
+  }
+  for (const [name, value] of Object.entries(resources)) {
+    parts.push(`${name}=${literal(value)}`);
   }
   if (files.length > 0) {
     parts.push(`files=${literal(files)}`);

@@ -19,6 +19,7 @@ import { CopyButton, ProblemView, TextButton } from '../views/parts';
 import { cli, sdk, type Asked } from './code';
 import { EnvironmentField, FilesField, LimitField, ParameterField } from './fields';
 import type { JobsModel } from './model';
+import { useResources } from './resourcefields';
 import type { Source } from './source';
 import {
   choice,
@@ -106,6 +107,7 @@ function Filled(
   const [limit, setLimit] = useState('');
   const [unit, setUnit] = useState<Unit>('min');
   const files = useFiles(source);
+  const uses = useResources(inspection.resources, source.resources);
   const [tried, setTried] = useState(false);
   const { busy, problem, run } = useAction();
   const form = useRef<HTMLFormElement>(null);
@@ -116,12 +118,13 @@ function Filled(
   const { values, errors } = choice(inspection, texts);
   const seconds = readLimit(limit, unit);
   const limitError = typeof seconds === 'object' && seconds !== null ? seconds.error : null;
-  const wrong = limitError !== null || Object.keys(errors).length > 0;
+  const wrong = limitError !== null || uses.wrong || Object.keys(errors).length > 0;
   const asked: Asked = {
     values,
     environment,
     limit: typeof seconds === 'number' ? seconds : null,
-    files: files.paths
+    files: files.paths,
+    resources: uses.resources
   };
 
   const submit = (event: FormEvent): void => {
@@ -176,6 +179,7 @@ function Filled(
         onUnit={setUnit}
       />
       {files.field}
+      {uses.field}
       <div className="atoll-RunForm-foot">
         {problem !== null && <ProblemView problem={problem} />}
         {tried && wrong && <Wrong />}
@@ -210,6 +214,7 @@ function requestFor(source: Source, asked: Asked, again: boolean): JobRequest {
     parameters: asked.values,
     environment: asked.environment,
     timeout_s: asked.limit,
+    ...(Object.keys(asked.resources).length > 0 ? { resources: asked.resources } : {}),
     ...(again ? { files_of: source.given?.job ?? null } : {})
   };
 }

@@ -2,6 +2,8 @@
 
 import type { ICell, ICodeCell, INotebookContent } from '@jupyterlab/nbformat';
 
+import type { Resources } from '../api';
+
 /** What the run form is opened with. */
 export interface Source {
   /** The notebook's file name, for people. */
@@ -13,6 +15,8 @@ export interface Source {
   values?: Record<string, unknown>;
   /** The environment of an earlier run, by its digest. */
   digest?: string;
+  /** What an earlier run asked for. */
+  resources?: Resources;
   /** An earlier run that was given files, and how many: they can be given again. */
   given?: { job: string; files: number };
 }

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { cli, literal, sdk, type Asked } from '../../src/jobs/code';
 
 function asked(given: Partial<Asked> = {}): Asked {
-  return { values: {}, environment: 'server', limit: null, files: [], ...given };
+  return { values: {}, environment: 'server', limit: null, files: [], resources: {}, ...given };
 }
 
 test('what is as usual is not said', () => {
@@ -29,6 +29,12 @@ test('files beside the notebook', () => {
     "atoll jobs submit r.ipynb --with 'data/x y.csv' --with ./-odd --with helpers/"
   );
   expect(sdk('r.ipynb', some)).toContain('files=["data/x y.csv", "-odd", "helpers/"]');
+});
+
+test('resources', () => {
+  const some = asked({ resources: { cpu: 0.5, memory: '4G', gpu: 1 } });
+  expect(cli('r.ipynb', some)).toBe('atoll jobs submit r.ipynb --cpu 0.5 --memory 4G --gpu 1');
+  expect(sdk('r.ipynb', some)).toContain('("r.ipynb", cpu=0.5, memory="4G", gpu=1)');
 });
 
 test('text that looks like a number stays text in the shell', () => {

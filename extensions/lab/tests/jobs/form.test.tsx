@@ -8,7 +8,7 @@ import { RunForm } from '../../src/jobs/form';
 import { JobsModel } from '../../src/jobs/model';
 import type { Source } from '../../src/jobs/source';
 import { Platform, problem } from '../platform';
-import { changed, DIGEST, INFO, inspection, job, parameter, server } from '../things';
+import { changed, DIGEST, INFO, inspection, job, LIMITS, parameter, server } from '../things';
 
 let platform: Platform;
 let events: Events;
@@ -236,4 +236,67 @@ test('the files of an earlier run are given again, unless one says others', asyn
   await waitFor(() => expect(platform.said).toContain('POST submit'));
   const call = platform.calls.find(one => one.path === 'submit');
   expect(call?.body).not.toHaveProperty('job.files_of');
+});
+
+function resources(): HTMLElement {
+  return screen.getByRole('button', { name: /^Resources/ });
+}
+
+test('where jobs have what their machine has, there is nothing to ask for', async () => {
+  await shown();
+  expect(screen.queryByRole('group', { name: 'Resources' })).toBeNull();
+});
+
+test('resources are closed, say what a job gets, and nothing is asked for', async () => {
+  await shown({ resources: LIMITS });
+  expect(resources().textContent).toBe('Resources as usual: 1 CPU, 2G of memory');
+  expect(screen.queryByLabelText('CPUs')).toBeNull();
+  press('Run');
+  await waitFor(() => expect(request()).toBeDefined());
+  expect(request()).not.toHaveProperty('resources');
+});
+
+test('what is asked for is sent, and said in words and in code', async () => {
+  await shown({ resources: LIMITS });
+  fireEvent.click(resources());
+  type(/^CPUs/, '4');
+  type(/^Memory/, '16 GB');
+  type(/^GPUs/, '1');
+  expect(resources().textContent).toBe('Resources 4 CPUs, 16G of memory, 1 GPU');
+  press('Show the code');
+  expect(screen.getByLabelText('As CLI').textContent).toContain('--cpu 4 --memory 16G --gpu 1');
+  press('Run');
+  await waitFor(() =>
+    expect(request()).toMatchObject({ resources: { cpu: 4, memory: '16G', gpu: 1 } })
+  );
+});
+
+test('more than is allowed is told at its field, which stays in sight', async () => {
+  await shown({ resources: { ...LIMITS, gpu_most: 0 } });
+  fireEvent.click(resources());
+  expect(screen.queryByLabelText(/^GPUs/)).toBeNull();
+  type(/^Memory/, '64G');
+  fireEvent.click(resources());
+  press('Run');
+  expect(screen.getByText('A job may have 32G at most.')).toBeTruthy();
+  expect(document.activeElement).toBe(screen.getByLabelText(/^Memory/));
+  expect(request()).toBeUndefined();
+});
+
+test('a refusal of what is asked for stays in the form', async () => {
+  platform.routes['POST jobs'] = () =>
+    problem(422, 'invalid', 'A job may have 2 CPUs at most; 4 were asked for.', 'Ask for less.');
+  await shown({ resources: LIMITS });
+  fireEvent.click(resources());
+  type(/^CPUs/, '4');
+  press('Run');
+  expect((await screen.findByRole('alert')).textContent).toContain('A job may have 2 CPUs at most');
+  expect(closed).toBe(0);
+});
+
+test('an earlier run begins with what it asked for', async () => {
+  await shown({ resources: LIMITS }, { ...SOURCE, resources: { cpu: 2, memory: null, gpu: null } });
+  expect(resources().textContent).toBe('Resources 2 CPUs');
+  press('Run');
+  await waitFor(() => expect(request()).toMatchObject({ resources: { cpu: 2 } }));
 });
