@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from atoll import oci
+from atoll.agent.ending import HEED_S, unless
 from atoll.agent.errors import ContainerRemovedError, NoContainerError, SecretsError
 from atoll.agent.translated import as_atoll
 from atoll.agent.work import Saver, Work
@@ -42,7 +44,7 @@ from atoll.kit.loops import KNOWN_DELAY_S, back_off
 
 log = logging.getLogger(__name__)
 
-WAIT_S: Final = 10.0  # of one long-poll: as long may it take to end an agent that does nothing
+WAIT_S: Final = 10.0  # of one long-poll
 _TELL_S: Final = 1.0  # how often progress is told where there is any
 _LAST_WORD_S: Final = 5.0  # for delivering a result when told to end
 _RENEW_S: Final = 120.0  # a push token is renewed so long before it ends
@@ -89,7 +91,11 @@ class Service:
 
 
 class Agent:
-    """Carries out one save at a time; `run` until `ending` is set."""
+    """Carries out one save at a time; `run` until `ending` is set, which is heeded within a second.
+
+    A question or a look is left behind then: the service leases nothing to who has hung up. A save
+    is given up and told back, so that whoever comes next begins it at once.
+    """
 
     def __init__(
         self,
@@ -125,7 +131,8 @@ class Agent:
                     self._look(order)
 
     def _next(self) -> SaveOrder | LookOrder | None:
-        content = self._service.send(node_client.work(self._node, self._wait_s))
+        call = node_client.work(self._node, self._wait_s)
+        content = unless(self.ending, lambda: self._service.send(call))
         try:
             return _ORDER.validate_json(content) if content else None
         except ValidationError as error:
@@ -136,9 +143,11 @@ class Agent:
         began = time.monotonic()
         changes = None
         try:
-            changes = self._saver.look(order)
+            changes = unless(self.ending, lambda: self._saver.look(order))
         except (AtollError, oci.OciError) as error:
             log.info("%s is not looked at: %s", order.container, error)
+        if self.ending.is_set():
+            return
         result = LookResult(
             server=order.server,
             environment=order.environment,
@@ -169,6 +178,8 @@ class Agent:
         failures = 0
         deadline: float | None = None
         while True:
+            if self.ending.is_set():
+                call = replace(call, timeout_s=_LAST_WORD_S)
             try:
                 self._service.send(call)
             except _NOT_OURS as error:
@@ -204,24 +215,26 @@ class _Telling:
         self._work = work
         self._clock = clock
         self._told = work.how_far
-        self._when = clock()
+        self._when = self._tried = clock()
 
     def until(self, done: threading.Event, ending: threading.Event) -> bool:
         """Tell until the save is done; whether it was lost to somebody else meanwhile."""
         lost = False
-        every = min(_TELL_S, self._work.order.lease_s / 4)
-        while not done.wait(every):
+        while not done.wait(HEED_S):
             if ending.is_set() or lost:
                 self._work.cancel()
             elif self._is_due():
-                lost = self._tell()
+                lost = self._tell(ending)
+                self._tried = self._clock()
         return lost
 
     def _is_due(self) -> bool:
-        changed = self._work.how_far != self._told
-        return changed or self._clock() - self._when > self._work.order.lease_s / 3
+        now, lease_s = self._clock(), self._work.order.lease_s
+        if now - self._tried < min(_TELL_S, lease_s / 4):
+            return False
+        return self._work.how_far != self._told or now - self._when > lease_s / 3
 
-    def _tell(self) -> bool:
+    def _tell(self, ending: threading.Event) -> bool:
         how_far, order = self._work.how_far, self._work.order
         token = self._work.token
         report = ProgressReport(
@@ -232,12 +245,15 @@ class _Telling:
             waits=how_far.waits[:2000],
             token_wanted=token is not None and token.expires - time.time() < _RENEW_S,
         )
+        call = node_client.progress(self._node, order.checkpoint, report)
         try:
-            answer = self._service.send(node_client.progress(self._node, order.checkpoint, report))
+            answer = unless(ending, lambda: self._service.send(call))
         except (ConflictError, NotFoundError):
             return True
         except AtollError as error:
             log.warning("progress is not told: %s", error, extra={"checkpoint": order.checkpoint})
+            return False
+        if answer is None:
             return False
         self._told, self._when = how_far, self._clock()
         if answer.token is not None:

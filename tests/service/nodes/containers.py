@@ -29,7 +29,7 @@ def create(store: oci.LayoutStore, name: str) -> str:
 class DirectorySaver:
     """Saves `root/CONTAINER` as one layer over the image that the container started from.
 
-    `root/hold` makes it wait in the middle; `root/die-PHASE` kills the process in that phase, once.
+    `root/hold-PHASE` makes it wait in that phase; `root/die-PHASE` kills the process in that phase, once.
     """
 
     def __init__(self, root: Path) -> None:
@@ -74,6 +74,8 @@ class DirectorySaver:
             raise NoContainerError(f"There is no container {order.container}.")
         with (self.root / "looks").open("a") as file:
             file.write(order.container + "\n")
+        while (self.root / "hold-looking").exists():
+            time.sleep(0.01)
         found = oci.changes(folder)
         if not found.files:
             return Changes()

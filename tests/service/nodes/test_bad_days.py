@@ -99,23 +99,6 @@ def test_progress_keeps_the_lease_and_is_seen(cluster: Cluster) -> None:
     assert len(cluster.began()) == 1
 
 
-def test_an_agent_that_is_told_to_end_gives_its_save_back_at_once(cluster: Cluster) -> None:
-    container = cluster.start()
-    (container / "notes").write_text("kept")
-    cluster.end()
-    (cluster.root / "hold-copying").touch()
-    first = cluster.agent()
-    eventually(cluster.phases, lambda phases: Phase.COPYING in phases)
-
-    first.terminate()
-    assert first.wait(20) == 0
-    [checkpoint] = cluster.checkpoints()
-    assert checkpoint.reason == "agent_ended"
-    (cluster.root / "hold-copying").unlink()
-    cluster.agent()
-    assert cluster.files(cluster.saved().environment) == {"notes"}
-
-
 def test_a_container_that_is_gone_holds_up_its_server_no_longer(cluster: Cluster) -> None:
     cluster.start().rmdir()
     cluster.end()
