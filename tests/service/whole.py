@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from atoll.apps.service import build
@@ -45,16 +46,23 @@ hub = Starlette(routes=[Route("/hub/api/user", _user), Route("/hub/api/users", _
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
-    """Serve the app on a free port of 127.0.0.1; gives its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+def served(app: ASGIApp, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Serve the app on a free port of 127.0.0.1; gives its address. `tls`: a certificate and its key."""
+    certificate, key = tls or (None, None)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
+    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as ear:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [ear]})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{ear.getsockname()[1]}"
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{ear.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(20)
@@ -62,7 +70,9 @@ def served(app: ASGIApp) -> Iterator[str]:
 
 
 @contextmanager
-def whole_service(home: Home, **sections: BaseModel) -> Iterator[str]:
+def whole_service(
+    home: Home, tls: tuple[Path, Path] | None = None, **sections: BaseModel
+) -> Iterator[str]:
     """The service with everything it runs; gives the address below which `api/v1` is.
 
     `sections` are settings that differ from their defaults, such as `nodes`.
@@ -71,5 +81,5 @@ def whole_service(home: Home, **sections: BaseModel) -> Iterator[str]:
     with served(hub) as address:
         section = ServiceSection(hub_api_url=f"{address}/hub/api/", database=url_of(home))
         config = ServiceSettings.model_validate({"service": section, **sections})
-        with served(build(home, config)) as url:
+        with served(build(home, config), tls) as url:
             yield f"{url}/services/atoll"

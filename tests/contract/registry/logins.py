@@ -34,9 +34,9 @@ class Tls:
 
 
 def certificates(place: Path) -> Tls:
-    """Makes a CA and a certificate by it."""
+    """Makes a CA, named after the place, and a certificate by it."""
     place.mkdir(parents=True, exist_ok=True)
-    root_key, root = _certificate("a test's CA", None)
+    root_key, root = _certificate(f"CA of {place.name}", None)
     key, certificate = _certificate("127.0.0.1", (root_key, root))
     made = Tls(place / "ca.pem", place / "registry.pem", place / "registry.key")
     made.authority.write_bytes(root.public_bytes(serialization.Encoding.PEM))
