@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from atoll import oci
 from atoll.agent.runtimes.containerd import Containerd
 
 from tests.contract.agent.node import Node, running_node
@@ -30,3 +31,9 @@ def runtime(node: Node) -> Iterator[Containerd]:
     connected = node.runtime()
     yield connected
     connected.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> oci.LayoutStore:
+    """Where a test saves to."""
+    return oci.LayoutStore(tmp_path / "saved")

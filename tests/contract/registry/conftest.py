@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 
 import pytest
 from atoll.oci.registry import RegistryStore
 
+from .blobs import PIECE
 from .faults import Faults, proxy
 from .servers import Running, started
 
@@ -34,3 +36,11 @@ def store(registry: Running, repository: str) -> Iterator[RegistryStore]:
 def faults(registry: Running) -> Iterator[Faults]:
     with proxy(registry.port) as running:
         yield running
+
+
+@pytest.fixture
+def broken(faults: Faults, registry: Running, repository: str) -> Iterator[RegistryStore]:
+    """The store as it is seen through the proxy."""
+    reached = dataclasses.replace(registry.reached(chunk=PIECE), address=faults.address)
+    with RegistryStore(reached, repository) as store:
+        yield store

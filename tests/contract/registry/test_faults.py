@@ -5,60 +5,31 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from atoll.oci.errors import CancelledError, DigestError, StoreFullError
-from atoll.oci.image import Descriptor, Digest, digest_of
+from atoll.oci.errors import CancelledError
+from atoll.oci.image import digest_of
 from atoll.oci.registry import RegistryStore
-from atoll.oci.registry_errors import RegistryAwayError, RegistryError, UploadLostError
+from atoll.oci.registry_errors import RegistryAwayError, UploadLostError
 from atoll.oci.registry_settings import Registry
-from atoll.oci.store import chunks, load_image, put_blob
+from atoll.oci.store import load_image
 from atoll.oci.unpack import unpack
 
+from .blobs import LARGE, PIECE, error, pushed
 from .faults import (
-    Fault,
     Faults,
     answers,
-    changes_bytes,
     cuts_the_answer,
     loses_the_answer,
     resets,
     resets_after,
     says,
-    sends_other_bytes,
     slowly,
     waits,
 )
-from .servers import QUICK, Running, free_port, started
-from .trees import MIB, contents, noise, run, saved, tree
-
-PIECE = MIB
-LARGE = 2 * PIECE + 500_000  # three pieces
-
-
-@pytest.fixture
-def broken(faults: Faults, registry: Running, repository: str) -> Iterator[RegistryStore]:
-    """The store as it is seen through the proxy."""
-    reached = dataclasses.replace(registry.reached(chunk=PIECE), address=faults.address)
-    with RegistryStore(reached, repository) as store:
-        yield store
-
-
-def pushed(store: RegistryStore, size: int = LARGE, seed: int = 1) -> Descriptor:
-    """Pushes a blob of noise and reads it back."""
-    data = noise(size, seed)
-    digest = digest_of(data)
-    put_blob(store, data, digest)
-    blob = Descriptor("text/plain", digest, size)
-    assert b"".join(chunks(store, blob)) == data
-    return blob
-
-
-def error(code: str, message: str = "", detail: str = "") -> bytes:
-    return f'{{"errors":[{{"code":"{code}","message":"{message}","detail":"{detail}"}}]}}'.encode()
-
+from .servers import QUICK, Running, free_port
+from .trees import MIB, contents, noise, saved, tree
 
 TROUBLE = {
     "500": answers(500),
@@ -183,92 +154,6 @@ def test_a_registry_that_wants_larger_pieces_gets_them(
     assert sizes == [1_500_000, LARGE - 1_500_000]
 
 
-@pytest.mark.parametrize(
-    "location",
-    [
-        "http://[",
-        "http://a:b/",
-        "ftp://a/b",
-        "http://u:p@a/",
-        "https:///x",
-        "http://a\\b:99999/",
-    ],
-)
-def test_an_address_that_makes_no_sense_is_refused(
-    broken: RegistryStore, faults: Faults, location: str
-) -> None:
-    faults.on("POST", "uploads", says(location=location))
-    with pytest.raises(RegistryError):
-        pushed(broken)
-
-
-def test_a_registry_that_loses_pieces_without_a_word_is_found_out(
-    broken: RegistryStore, faults: Faults
-) -> None:
-    """As some cloud registries do: the second piece is accepted, but not counted."""
-    faults.on("PATCH", "uploads", says(range="0-1048575"), times=99)
-    with pytest.raises(RegistryError, match="says that it has no more"):
-        pushed(broken)
-
-
-def test_a_registry_without_ranges_is_believed_until_the_end(
-    broken: RegistryStore, faults: Faults
-) -> None:
-    faults.on("PATCH", "uploads", says(range=""), times=9)
-    pushed(broken)
-
-
-@pytest.mark.parametrize("method", ["PUT", "HEAD"])
-def test_a_registry_that_lies_about_a_digest_is_not_believed(
-    broken: RegistryStore, faults: Faults, method: str
-) -> None:
-    faults.on(
-        method, "blobs", says(docker_content_digest=digest_of(b"else")), skip=method == "HEAD"
-    )
-    with pytest.raises(DigestError):
-        pushed(broken)
-
-
-def test_a_registry_that_lies_about_a_size_is_not_believed(
-    broken: RegistryStore, faults: Faults
-) -> None:
-    faults.on("HEAD", "blobs", says(content_length="17"), skip=1)
-    with pytest.raises(DigestError, match="17 bytes"):
-        pushed(broken)
-
-
-@pytest.mark.parametrize(("method", "skip"), [("PUT", 0), ("HEAD", 0), ("GET", 0)])
-def test_a_registry_that_lies_about_an_image_is_not_believed(
-    broken: RegistryStore, faults: Faults, method: str, skip: int, tmp_path: Path
-) -> None:
-    if method == "GET":
-        image, _ = saved(broken, tree(tmp_path / "root"))
-    faults.on(method, "manifests", changes_bytes if method == "GET" else says(
-        docker_content_digest=digest_of(b"else")), skip=skip)  # fmt: skip
-    with pytest.raises(DigestError):
-        if method == "GET":
-            load_image(broken, image.digest)
-        else:
-            saved(broken, tree(tmp_path / "root"))
-
-
-def test_bytes_changed_on_their_way_there_are_found_by_the_registry(
-    broken: RegistryStore, faults: Faults, registry: Running
-) -> None:
-    faults.on("PATCH", "uploads", sends_other_bytes)
-    with pytest.raises(DigestError):
-        pushed(broken, seed=3)
-    assert digest_of(noise(LARGE, seed=3)) not in registry.blobs()
-
-
-def test_bytes_changed_on_their_way_back_are_found_by_us(
-    broken: RegistryStore, faults: Faults
-) -> None:
-    faults.on("GET", "blobs/sha256", changes_bytes)
-    with pytest.raises(DigestError):
-        pushed(broken)
-
-
 def test_a_download_goes_on_where_it_broke(broken: RegistryStore, faults: Faults) -> None:
     faults.on("GET", "blobs/sha256", cuts_the_answer(MIB + 1))
     faults.on("GET", "blobs/sha256", cuts_the_answer(500_000))
@@ -380,71 +265,3 @@ def test_a_transfer_is_stopped_while_it_waits(
         writer.abort()
     assert time.monotonic() - began < 5
     assert registry.uploads(repository) == []
-
-
-def test_a_full_registry_says_so_and_takes_images_again_when_there_is_room(tmp_path: Path) -> None:
-    storage = tmp_path / "small"
-    storage.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=24m", "none", storage)
-    try:
-        with (
-            started(tmp_path / "registry", storage=storage) as running,
-            RegistryStore(running.reached(), "a") as store,
-        ):
-            began = time.monotonic()
-            with pytest.raises(StoreFullError, match="No room is left in the registry") as caught:
-                pushed(store, 40 * MIB)
-            assert caught.value.hint
-            assert time.monotonic() - began < 8
-            assert running.blobs() == set()
-            run("mount", "-o", "remount,size=80m", storage)
-            blob = pushed(store, 10 * MIB)
-            assert running.blobs() == {blob.digest}
-    finally:
-        run("umount", storage)
-
-
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (answers(507), "No room"),
-        (answers(500, body=error("UNKNOWN", "unknown error", "write /x: no space left on device")),
-         "no space left on device"),
-    ],
-)  # fmt: skip
-def test_a_full_disk_is_not_tried_again(
-    broken: RegistryStore, faults: Faults, fault: Fault, words: str
-) -> None:
-    faults.on("PATCH", "uploads", fault, times=99)
-    with pytest.raises(StoreFullError, match=words):
-        pushed(broken)
-    assert faults.count("PATCH") == 1
-
-
-def test_a_quota_is_told_from_a_missing_right(broken: RegistryStore, faults: Faults) -> None:
-    body = error("DENIED", "adding 5 GiB will exceed the storage quota")
-    faults.on("POST", "uploads", answers(403, body=body))
-    with pytest.raises(RegistryError, match="quota is used up"):
-        pushed(broken)
-    faults.on("POST", "uploads", answers(403, body=error("DENIED", "requested access is denied")))
-    with pytest.raises(RegistryError, match="does not allow"):
-        pushed(broken)
-
-
-def test_what_a_registry_says_is_shown_without_its_control_characters(
-    broken: RegistryStore, faults: Faults
-) -> None:
-    body = error("DENIED", "\\u001b[31mred\\nline " + "x" * 5000)
-    faults.on("POST", "uploads", answers(403, body=body))
-    with pytest.raises(RegistryError) as caught:
-        pushed(broken)
-    assert "\x1b" not in str(caught.value) and "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 700
-
-
-def test_an_answer_without_end_is_not_read_to_its_end(
-    broken: RegistryStore, faults: Faults
-) -> None:
-    faults.on("GET", "manifests", answers(200, body=b"[" * (5 * MIB)))
-    with pytest.raises(DigestError):
-        load_image(broken, Digest(digest_of(b"x")))
