@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from atoll.apps.settings import ServiceSettings
+from atoll.datasets.settings import DatasetSettings
 from atoll.kit.settings import load
 
 from hub_config.settings import HubSettings
@@ -233,6 +234,22 @@ def test_idle_servers_are_stopped_unless_the_culler_is_off() -> None:
     assert toml(render())["hub"]["cull_after_s"] == 3600
     assert toml(render({"culler": {"afterS": 600}}))["hub"]["cull_after_s"] == 600
     assert toml(render({"culler": {"enabled": False}}))["hub"]["cull_after_s"] == 0
+
+
+def test_datasets_that_a_new_installation_offers_reach_the_service() -> None:
+    orders = {"path": "/data/orders", "description": 'Orders "since" 2019: é\n# none'}
+    salaries = {
+        "path": "/data/hr/salaries.csv",
+        "options": {"delimiter": ";", "header": False},
+        "grants": ["group:/hr/pay roll"],
+    }
+    offered = {"orders": orders, "hr.salaries": salaries}
+    objects = render({"settings": {"datasets": {"roots": ["/data"], "offered": offered}}})
+    read = DatasetSettings.model_validate(toml(objects)["datasets"]).offered
+    assert {name: one.model_dump(exclude_unset=True) for name, one in read.items()} == {
+        "orders": orders,
+        "hr.salaries": {**salaries, "grants": ("group:/hr/pay roll",)},
+    }
 
 
 def test_an_nfs_export_becomes_a_claim_in_both_namespaces() -> None:

@@ -7,7 +7,7 @@ The composition root builds it so (everything here blocks; routes and reconciler
     api.include_router(atoll.datasets.routes.router)               # prefix /api/v1 is in the router
     for reconciler in datasets.reconcilers():                      # name: "dataset"
         supervise(reconciler.name, lambda: run_reconciler(reconciler, queue, workers=4))
-    asyncio.to_thread(datasets.seed)                               # flights and weather, once ever
+    asyncio.to_thread(datasets.seed)                               # the platform's own
 
 `MIGRATIONS` is the folder for `Database.upgrade`; settings: `DatasetSettings`.
 """
@@ -23,7 +23,7 @@ from typing import BinaryIO, Final, Protocol, TypeVar
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from atoll.datasets import locations, preview, store, views
+from atoll.datasets import catalogue, preview, store, views
 from atoll.datasets.ground import Ground
 from atoll.datasets.models import (
     PLATFORM,
@@ -33,14 +33,12 @@ from atoll.datasets.models import (
     DatasetRequest,
     DatasetStatus,
     GrantRequest,
-    Location,
 )
 from atoll.datasets.readers import FORMATS
 from atoll.datasets.reconciler import DatasetReconciler
 from atoll.datasets.sample import PARQUET, PREVIEW
-from atoll.datasets.seed import FOLDER, SEEDS, Seed, package_data, write_files
 from atoll.datasets.settings import DatasetSettings
-from atoll.datasets.store import DatasetRow, SeedRow
+from atoll.datasets.store import DatasetRow
 from atoll.kit.db import Database, now
 from atoll.kit.errors import (
     ConflictError,
@@ -52,7 +50,7 @@ from atoll.kit.errors import (
 from atoll.kit.home import Home
 from atoll.kit.hub import ADMIN, Caller
 from atoll.kit.loops import Reconciler
-from atoll.kit.names import checked_name, is_id, new_id
+from atoll.kit.names import checked_name, is_id
 from atoll.kit.paging import Page
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -118,7 +116,7 @@ class Datasets:
             caller.require(ADMIN)
         name = checked_name(request.name, "dataset")
         owner = PLATFORM if request.platform else caller.name
-        row = self._new(owner, name, self._placed(request.location, owner))
+        row = self.ground.new(owner, name, self.ground.placed(request.location, owner))
         row.description, row.wanted_format = request.description, _readable(request.format)
         try:
             with self._database.write() as session:
@@ -139,7 +137,7 @@ class Datasets:
             row = _managed(session, caller, ref)
             values: dict[str, object] = {}
             if change.location is not None:
-                values["location"] = self._placed(change.location, row.owner)
+                values["location"] = self.ground.placed(change.location, row.owner)
             if "format" in change.model_fields_set:
                 values["wanted_format"] = _readable(change.format)
             if values:
@@ -190,67 +188,8 @@ class Datasets:
         return views.access_view(row)
 
     def seed(self) -> None:
-        """Register the platform's own `flights` and `weather`, each once in the platform's life.
-
-        Those of a home that has moved are found again. Registers nothing where the package that
-        holds them is not installed. Raises AtollError where their files cannot be written; the
-        next start tries again.
-        """
-        with self._database.read() as session:
-            missing = [one for one in SEEDS if session.get(SeedRow, one.name) is None]
-        data, folder = package_data(), self.ground.home.data / FOLDER
-        for one in SEEDS:
-            self._follow(one, folder / one.file)
-        if not missing or data is None:
-            return
-        write_files(data, folder)
-        for one in missing:
-            self._register(one, folder / one.file)
-
-    def _follow(self, one: Seed, path: Path) -> None:
-        """Have a seed's row say where its file is, where the home has moved since."""
-        with self._database.write() as session:
-            row = store.find_owned(session, PLATFORM, one.name)
-            if row is None or row.location["path"] == str(path):
-                return
-            if Path(str(row.location["path"])).parts[-3:] != path.parts[-3:]:
-                return  # another one of that name
-            store.change_dataset(
-                session,
-                row,
-                location={**row.location, "path": str(path)},
-                status=DatasetStatus.PROBING,
-                probe_at=self.ground.clock(),
-            )
-
-    def _register(self, one: Seed, path: Path) -> None:
-        row = self._new(PLATFORM, one.name, {"path": str(path), "table": None, "options": {}})
-        row.description, row.wanted_format = one.description, one.format
-        try:
-            with self._database.write() as session:
-                if session.get(SeedRow, one.name) is not None:
-                    return
-                session.add(SeedRow(name=one.name))
-                if store.find_owned(session, PLATFORM, one.name) is None:
-                    store.add_dataset(session, row, ["everyone"])
-        except IntegrityError:
-            return  # another replica made it
-
-    def _placed(self, location: Location, owner: str) -> dict[str, object]:
-        where = locations.allowed(owner, self.ground.home, self.ground.settings)
-        return locations.placed(location, where).model_dump(mode="json")
-
-    def _new(self, owner: str, name: str, location: dict[str, object]) -> DatasetRow:
-        moment = self.ground.clock()
-        return DatasetRow(
-            id=new_id("ds"),
-            owner=owner,
-            name=name,
-            location=location,
-            status=DatasetStatus.PROBING,
-            probe_at=moment,
-            created_at=moment,
-        )
+        """Register the platform's own datasets; raises AtollError where the next start tries again."""
+        catalogue.keep(self.ground)
 
     def _stored(self, caller: Caller, ref: str, file: str, read: Callable[[Path], T]) -> T:
         """What `read` makes of a stored file; a new look may replace it at any moment."""
