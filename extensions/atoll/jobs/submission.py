@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 _WORDS: Final = {"True": True, "False": False, "null": None, "None": None}
 """papermill's spellings, and Python's own for nothing."""
+_TO_A_PERSON: Final = 5  # warn, _captured, request, what a person calls, their line
+
+
+def warn(sentence: str) -> None:
+    """Warn at the line that calls what calls `request`, such as `atoll.submit`: a person's own line."""
+    warnings.warn(sentence, stacklevel=_TO_A_PERSON)
 
 
 def request(
@@ -39,7 +45,7 @@ def request(
     memory: str | None = None,
     gpu: int | None = None,
     files: Sequence[str | PathLike[str]] = (),
-    tell: Callable[[str], object] = warnings.warn,
+    tell: Callable[[str], object] = warn,
 ) -> JobRequest:
     """What is sent to submit a job; raises InvalidError where it cannot be.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 from pathlib import Path
 
@@ -205,3 +206,17 @@ def test_a_submission_carries_them_and_says_where_the_notebook_lies(
     assert not told
     request("data")
     assert told == ["Left out: work/data/link (a link, and links are not followed)."]
+
+
+def test_what_is_left_out_is_warned_of_at_the_line_of_who_submits(home: Path) -> None:
+    (home / "work/report.ipynb").write_text('{"cells": []}')
+    (home / "work/data/link").symlink_to("x.csv")
+    with pytest.warns(UserWarning, match="Left out: data/link") as warned:
+        _submit(home / "work/report.ipynb", "data")
+    assert warned[0].filename == __file__
+    assert "_submit(home" in linecache.getline(__file__, warned[0].lineno)
+
+
+def _submit(notebook: Path, *files: str) -> None:
+    """As `atoll.submit` does."""
+    submission.request(notebook, {}, files=files)
