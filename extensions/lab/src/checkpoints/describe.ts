@@ -51,15 +51,14 @@ export function status(
     const reason = whyNotSaved(failed);
     return { mark: '▲', mood: 'bad', text: `not saved: ${reason}`, long: `Not saved. ${reason}` };
   }
-  const saved = server.saved_at === null ? null : new Date(server.saved_at);
+  const saved = savedAt(model);
   if (unsaved > 0) {
     const changes = plural(unsaved, 'unsaved change');
-    const since = saved === null ? '' : ` since ${moment(saved, now)}`;
-    const long = `${changes}${since}. It is saved when the server stops, or now with a click.`;
+    const long = `${changes} ${since(model, now)}. It is saved when the server stops, or now with a click.`;
     return { mark: '◐', mood: 'warning', text: changes, long };
   }
   if (saved === null) {
-    const long = 'Nothing was installed or changed over the base, so there is nothing to save.';
+    const long = `Nothing was installed or changed ${since(model, now)}, so there is nothing to save.`;
     return { mark: '○', mood: 'none', text: 'nothing to save', long };
   }
   return {
@@ -68,6 +67,20 @@ export function status(
     text: `saved ${moment(saved, now)}`,
     long: `Everything installed or changed up to ${clock(saved)} is saved.`
   };
+}
+
+/** When what the server began with was saved; null where that is the base, or another's. */
+export function savedAt({ server, lentBy }: EnvironmentModel): Date | null {
+  return lentBy !== null || server?.saved_at == null ? null : new Date(server.saved_at);
+}
+
+/** What a change is meant against: `since 16:57`, `over the base`, `over bo’s environment`. */
+export function since(model: EnvironmentModel, now: Date): string {
+  const saved = savedAt(model);
+  if (saved !== null) {
+    return `since ${moment(saved, now)}`;
+  }
+  return model.lentBy === null ? 'over the base' : `over ${model.lentBy}’s environment`;
 }
 
 /** Why nothing was saved, without the words that say so. */

@@ -50,6 +50,13 @@ export class EnvironmentModel extends LiveModel {
     return this._shared;
   }
 
+  /** Whose environment this server began with, where that is another's and nothing was saved since. */
+  get lentBy(): string | null {
+    const digest = this._server?.environment ?? null;
+    const own = this._checkpoints.some(one => one.digest === digest && one.user === this.info.user);
+    return own ? null : (this._shared.find(one => one.digest === digest)?.user ?? null);
+  }
+
   /** The checkpoint that is being made now, if any. */
   get saving(): Checkpoint | null {
     return this._checkpoints.find(checkpoint => !FINAL.has(checkpoint.status)) ?? null;

@@ -5,7 +5,7 @@ import { useState, type FormEvent, type ReactElement } from 'react';
 
 import type { Checkpoint } from '../api';
 import type { Events } from '../events';
-import { exact, moment, plural } from '../views/format';
+import { exact, plural } from '../views/format';
 import { useAction, useChanges, useNow, type Action } from '../views/hooks';
 import {
   AwayBanner,
@@ -17,7 +17,7 @@ import {
   TextButton
 } from '../views/parts';
 import { ChangeList } from './changes';
-import { name, shareDone, stage, whyNotSaved } from './describe';
+import { name, savedAt, shareDone, since, stage, whyNotSaved } from './describe';
 import type { EnvironmentModel } from './model';
 import { BaseRow, CheckpointRow } from './row';
 import { SharedWithMe } from './share';
@@ -112,8 +112,8 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
   const { model, action } = props;
   const now = useNow(60_000);
   const { server, saving, failed, unsaved } = model;
-  const saved = server?.saved_at == null ? null : new Date(server.saved_at);
-  const since = saved === null ? 'over the base' : `since ${moment(saved, now)}`;
+  const saved = savedAt(model);
+  const before = since(model, now);
   return (
     <div className="atoll-Unsaved" data-testid="atoll-unsaved">
       {saving !== null ? (
@@ -141,7 +141,7 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
           <span className={unsaved > 0 ? 'atoll-mod-warning' : 'atoll-mod-good'} aria-hidden="true">
             {unsaved > 0 ? '◐' : '●'}
           </span>{' '}
-          {unsaved > 0 ? `${plural(unsaved, 'change')} ${since}` : `Nothing changed ${since}`}
+          {unsaved > 0 ? `${plural(unsaved, 'change')} ${before}` : `Nothing changed ${before}`}
         </div>
       )}
       {failed !== null && (

@@ -35,7 +35,7 @@ export function CheckpointRow(props: RowProps): ReactElement {
           type="button"
           className="atoll-Row-main atoll-mod-flush"
           aria-expanded={open}
-          title={`${exact(created)}\n${trigger(checkpoint)}${says === '' ? '' : `, ${says}`}`}
+          title={tooltip(checkpoint, says)}
           onClick={() => setOpen(!open)}
         >
           <span className={`atoll-Row-mark atoll-mod-${mood}`} aria-hidden="true">
@@ -80,6 +80,13 @@ export function CheckpointRow(props: RowProps): ReactElement {
       {open && <Details {...props} />}
     </li>
   );
+}
+
+/** All that the row is too narrow for. */
+function tooltip(checkpoint: Checkpoint, says: string): string {
+  const about = [trigger(checkpoint), says].filter(word => word !== '').join(', ');
+  const lines = [exact(new Date(checkpoint.created_at)), checkpoint.note, about];
+  return lines.filter(line => line !== '').join('\n');
 }
 
 /** What everything began with, below the checkpoints. */

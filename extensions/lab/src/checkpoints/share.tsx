@@ -1,6 +1,6 @@
 /** Sharing a checkpoint: who may start from it, one more, and taking it back. And what others share. */
 
-import { useState, type FormEvent, type ReactElement } from 'react';
+import { useId, useState, type FormEvent, type ReactElement } from 'react';
 
 import type { Checkpoint } from '../api';
 import { Field, FormButtons, TextField } from '../views/form';
@@ -55,7 +55,7 @@ export function ShareForm(props: {
           })
         }
       />
-      <Field label="With">
+      <Field label="Share with">
         <select
           className="jp-mod-styled"
           name="kind"
@@ -78,6 +78,7 @@ export function ShareForm(props: {
       {problem !== null && <ProblemView problem={problem} />}
       <FormButtons
         accept="Share"
+        leave="Done"
         busy={busy}
         disabled={kind !== 'everyone' && given === ''}
         close={close}
@@ -92,20 +93,31 @@ function Grants(props: {
   takeBack: (principal: string) => void;
 }): ReactElement {
   const { grants, busy, takeBack } = props;
+  const id = useId();
   if (grants.length === 0) {
     return <p>Shared with nobody.</p>;
   }
   return (
-    <ul className="atoll-Changes" aria-label="Shared with">
-      {grants.map(principal => (
-        <li key={principal}>
-          {whom(principal)}{' '}
-          <TextButton quiet disabled={busy} onClick={() => takeBack(principal)}>
-            Take back
-          </TextButton>
-        </li>
-      ))}
-    </ul>
+    <div className="atoll-Field">
+      <span className="atoll-Field-label" id={id}>
+        Shared with
+      </span>
+      <ul className="atoll-Grants" aria-labelledby={id}>
+        {grants.map(principal => (
+          <li key={principal}>
+            {whom(principal)}
+            <TextButton
+              quiet
+              disabled={busy}
+              label={`Take it back from ${whom(principal)}`}
+              onClick={() => takeBack(principal)}
+            >
+              Take back
+            </TextButton>
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 
@@ -123,6 +135,14 @@ export function SharedWithMe({ model }: { model: EnvironmentModel }): ReactEleme
             <div>
               <strong>{one.user}</strong>, {moment(new Date(one.created_at), now)}
               <span className="atoll-quiet">{about(one)}</span>
+              {model.lentBy !== null && one.digest === model.server?.environment && (
+                <div>
+                  <span className="atoll-mod-good" aria-hidden="true">
+                    ●
+                  </span>{' '}
+                  Your server began with it
+                </div>
+              )}
             </div>
             {one.digest !== null && (
               <div className="atoll-Buttons">
@@ -133,7 +153,7 @@ export function SharedWithMe({ model }: { model: EnvironmentModel }): ReactEleme
           </li>
         ))}
       </ul>
-      <p className="atoll-quiet">
+      <p className="atoll-Section-empty atoll-quiet">
         Choose one on the start page. It runs with your rights: start from people whom you trust.
       </p>
     </Section>

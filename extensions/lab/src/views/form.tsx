@@ -24,6 +24,8 @@ export function FormButtons(props: {
   accept: string;
   busy: boolean;
   disabled?: boolean;
+  /** What leaves the form: `Done` where nothing is left to be taken back. */
+  leave?: string;
   close: () => void;
 }): ReactElement {
   return (
@@ -33,7 +35,7 @@ export function FormButtons(props: {
         className="jp-Dialog-button jp-mod-reject jp-mod-styled"
         onClick={props.close}
       >
-        <span className="jp-Dialog-buttonLabel">Cancel</span>
+        <span className="jp-Dialog-buttonLabel">{props.leave ?? 'Cancel'}</span>
       </button>
       <button
         type="submit"

@@ -8,14 +8,17 @@ import { changed, checkpoint, server } from '../things';
 const now = new Date(2026, 10, 24, 19, 0);
 const saved = new Date(2026, 10, 24, 18, 42).toISOString();
 
-type Seen = Pick<EnvironmentModel, 'server' | 'saving' | 'heldUp' | 'failed' | 'unsaved'>;
+type Seen = Pick<
+  EnvironmentModel,
+  'server' | 'lentBy' | 'saving' | 'heldUp' | 'failed' | 'unsaved'
+>;
 
 function said(
   seen: Partial<Seen>,
   state: Events['state'] = 'connected',
   code = ''
 ): ReturnType<typeof status> {
-  const nothing = { saving: null, heldUp: null, failed: null, unsaved: 0 };
+  const nothing = { lentBy: null, saving: null, heldUp: null, failed: null, unsaved: 0 };
   const model: Seen = { server: server(), ...nothing, ...seen };
   const problem = { type: '', status: 0, code, title: '', detail: 'It is so.', hint: null };
   return status(model as EnvironmentModel, { state, problem }, now);

@@ -3,11 +3,14 @@ import { cleanup, fireEvent, render, screen, waitFor, within } from '@testing-li
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { Checkpoint } from '../../src/api';
+import { since } from '../../src/checkpoints/describe';
 import { EnvironmentModel } from '../../src/checkpoints/model';
 import { SharedWithMe, ShareForm, whom } from '../../src/checkpoints/share';
 import type { Events } from '../../src/events';
 import { page, Platform, problem } from '../platform';
 import { checkpoint, INFO, server } from '../things';
+
+const OTHER = `sha256:${'b'.repeat(64)}`;
 
 let platform: Platform;
 let events: Events;
@@ -47,7 +50,7 @@ test('it is shared with whom one names, and the list follows', async () => {
     platform.get('checkpoints', page([shared]));
     return { body: shared };
   };
-  fireEvent.change(screen.getByLabelText('With'), { target: { value: 'group' } });
+  fireEvent.change(screen.getByLabelText('Share with'), { target: { value: 'group' } });
   fireEvent.change(screen.getByLabelText('Group'), { target: { value: ' /modelers/of sea ' } });
   fireEvent.click(screen.getByRole('button', { name: 'Share' }));
   const list = await screen.findByRole('list', { name: 'Shared with' });
@@ -59,7 +62,7 @@ test('nobody is no name; everyone needs none', async () => {
   const accept = within(shown).getByTestId<HTMLButtonElement>('atoll-form-accept');
   expect(accept.disabled).toBe(true);
   platform.routes['PUT checkpoints/c-1/grants/everyone'] = () => ({ body: checkpoint() });
-  fireEvent.change(screen.getByLabelText('With'), { target: { value: 'everyone' } });
+  fireEvent.change(screen.getByLabelText('Share with'), { target: { value: 'everyone' } });
   fireEvent.click(accept);
   await waitFor(() => expect(platform.said).toContain('PUT checkpoints/c-1/grants/everyone'));
 });
@@ -71,7 +74,7 @@ test('it is taken back', async () => {
     platform.get('checkpoints', page([checkpoint({ shared_with: ['everyone'] })]));
     return { status: 204, body: null };
   };
-  screen.getAllByRole('button', { name: 'Take back' }).at(0)?.click();
+  screen.getByRole('button', { name: 'Take it back from bob' }).click();
   await waitFor(() => expect(screen.getAllByRole('listitem')).toHaveLength(1));
   expect(screen.getByRole('listitem').textContent).toContain('everyone');
 });
@@ -92,6 +95,22 @@ test('what others share is listed with whose it is, and nothing of one’s own',
   expect(section.textContent).toContain('bob');
   expect(section.textContent).toContain('with torch');
   expect(within(section).getAllByRole('listitem')).toHaveLength(1);
+});
+
+test('a server that began with another’s environment says whose, until it is saved', async () => {
+  const lent = checkpoint({ id: 'c-2', user: 'bob', digest: OTHER });
+  platform.get('servers/ada/-', server({ environment: OTHER }));
+  await listed(lent);
+  expect(model.lentBy).toBe('bob');
+  expect(since(model, new Date())).toBe('over bob’s environment');
+  const { rerender } = render(<SharedWithMe model={model} />);
+  const section = await screen.findByTestId('atoll-shared');
+  expect(section.textContent).toContain('Your server began with it');
+  platform.get('servers/ada/-', server({ saved_at: '2026-11-24T18:00:00Z' }));
+  await listed(checkpoint(), lent);
+  expect(model.lentBy).toBeNull();
+  rerender(<SharedWithMe model={model} />);
+  expect(screen.getByTestId('atoll-shared').textContent).not.toContain('began with it');
 });
 
 test('users, groups and everyone in words', () => {
