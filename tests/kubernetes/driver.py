@@ -109,6 +109,14 @@ class Platform:
         assert answer.is_redirect, answer.text
         return person
 
+    def join(self, group: str, *names: str) -> None:
+        """Put users who have logged in into a group, which is made where there is none."""
+        admin = self.user("admin", admin=True)
+        made = admin.api("POST", f"groups/{group}")
+        assert made.status_code in (201, 409), made.text
+        joined = admin.api("POST", f"groups/{group}/users", json={"users": list(names)})
+        assert joined.is_success, joined.text
+
     def pod_of(self, part: str) -> str:
         """The name of a part's newest pod."""
         pods = objects("pods", self.namespace, f"app.kubernetes.io/component={part}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Locator, Page
+import nbformat
+from playwright.sync_api import Browser, Locator, Page
 
 from tests.browser import lab
 from tests.browser.lab import until
@@ -21,8 +24,10 @@ START_MS: Final = 240_000
 class Visitor(lab.Person):
     """One person in one tab, whose server is a pod; `person` is the same one by kubectl."""
 
-    def __init__(self, page: Page, platform: driver.Platform, person: driver.Person) -> None:
-        super().__init__(page, platform.url, SHOTS)
+    def __init__(
+        self, page: Page, platform: driver.Platform, person: driver.Person, shots: Path = SHOTS
+    ) -> None:
+        super().__init__(page, platform.url, shots)
         self.platform = platform
         self.person = person
 
@@ -71,11 +76,32 @@ class Visitor(lab.Person):
         return int(until(lambda: self.person.sh(f"cat {said} 2>/dev/null", check=False).strip()))
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file into the home, as an upload does."""
-        self.person.sh_with(content, f"cat > {HOME}/{name}")
+        """Put a file into the home, as an upload does; folders are made."""
+        path = f"{HOME}/{name}"
+        self.person.sh_with(content, f"mkdir -p {path.rpartition('/')[0]} && cat > {path}")
 
     def stop(self) -> None:
         """By the button of the hub's control panel; ends when the hub says that it is stopped."""
         self.page.goto(f"{self.url}/hub/home")
         self.page.locator("#stop").click()
         self.page.locator("#start", has_text="Start").wait_for(timeout=START_MS)
+
+
+@contextmanager
+def visiting(
+    browser: Browser, platform: driver.Platform, name: str, shots: Path = SHOTS
+) -> Iterator[Visitor]:
+    """Somebody with a browser of their own, who has not logged in there yet."""
+    context = browser.new_context(viewport={"width": 1360, "height": 820})
+    context.set_default_timeout(START_MS)
+    yield Visitor(context.new_page(), platform, platform.user(name), shots)
+    context.close()
+
+
+def notebook(*sources: str) -> bytes:
+    """A notebook of these cells."""
+    made = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    )
+    made.cells.extend(nbformat.v4.new_code_cell(source) for source in sources)
+    return nbformat.writes(made).encode()

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from atoll.checkpoints.models import Trigger
 from playwright.sync_api import Browser, expect
@@ -17,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.lab import chromium
 from tests.kubernetes.away import without_agents, without_registry
 from tests.kubernetes.driver import Platform, objects
-from tests.kubernetes.page import HOME, START_MS, Visitor
+from tests.kubernetes.page import HOME, Visitor, notebook, visiting
 from tests.platform.driver import eventually, make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
@@ -39,16 +38,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def mia(browser: Browser, platform: Platform) -> Iterator[Visitor]:
     """Somebody of the group `ml`, who has her password."""
-    admin = platform.user("admin", admin=True)
-    person = platform.user(NAME)
-    made = admin.api("POST", "groups/ml")
-    assert made.status_code in (201, 409), made.text
-    joined = admin.api("POST", "groups/ml/users", json={"users": [NAME]})
-    assert joined.is_success, joined.text
-    context = browser.new_context(viewport={"width": 1360, "height": 820})
-    context.set_default_timeout(START_MS)
-    yield Visitor(context.new_page(), platform, person)
-    context.close()
+    with visiting(browser, platform, NAME) as mia:
+        platform.join("ml", NAME)
+        yield mia
 
 
 @pytest.fixture(autouse=True)
@@ -58,15 +50,6 @@ def pictured(request: pytest.FixtureRequest, mia: Visitor) -> Iterator[None]:
     yield
     if request.session.testsfailed > failed:
         mia.see(f"failed-{request.node.name}")
-
-
-def notebook(*sources: str) -> bytes:
-    """A notebook of these cells."""
-    made = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
-    )
-    made.cells.extend(nbformat.v4.new_code_cell(source) for source in sources)
-    return nbformat.writes(made).encode()
 
 
 def test_log_in_and_start_a_profile_of_her_group(mia: Visitor, platform: Platform) -> None:
