@@ -185,6 +185,7 @@ def test_who_is_not_of_the_group_is_neither_offered_nor_given_it(
     fresh.evaluate("(radio, digest) => { radio.value = digest }", shared.digest)
     wes.choose_and_start("Standard")
     expect(wes.page.locator("body")).to_contain_text("There is no such saved environment")
+    expect(wes.page.get_by_role("heading")).to_contain_text("did not start")
     wes.see("refused")
     assert not wes.person.pods()
 

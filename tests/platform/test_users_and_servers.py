@@ -149,7 +149,7 @@ def test_a_start_that_cannot_be_says_why(platform: Platform) -> None:
         assert answer.status_code in (201, 202, 409, 422), answer.text
         page = eventually(
             lambda: ada.http.get("hub/spawn-pending/ada"),
-            lambda found: "Spawn failed" in found.text,
+            lambda found: 'role="alert"' in found.text,
         )
         assert expected in page.text
 

@@ -271,7 +271,7 @@ class Servers:
         known = sharing.usable(session, user, choice, principals)
         if known is None or (known.node is not None) != request.contained:
             raise ConflictError(
-                "There is no such saved environment that this user may start from; it may have been"
+                "There is no such saved environment that you may start from; it may have been"
                 " deleted, or is not shared any more.",
                 hint="Choose another one, or start fresh.",
             )
