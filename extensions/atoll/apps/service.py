@@ -21,6 +21,7 @@ from atoll.checkpoints import agents, registry_pulls, targets
 from atoll.checkpoints import service as checkpoints
 from atoll.datasets import service as datasets
 from atoll.jobs import service as jobs
+from atoll.jobs.kept import KeptJobs
 from atoll.jobs.runners.choice import runner_of
 from atoll.kit import db, logs, settings, web
 from atoll.kit.events import EventStream
@@ -64,6 +65,7 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
     state.jobs = jobs.Jobs(
         database, home, config.jobs, environments, hub, service_url=url, runner=runner
     )
+    state.checkpoints.rebasing.jobs = KeptJobs(state.jobs)
     state.datasets = datasets.Datasets(database, home, config.datasets, state.jobs)
     state.auth = HubAuth(config.service.hub_api_url, issued=state.jobs.identify)
     capabilities = (state.checkpoints, state.jobs, state.datasets)

@@ -14,17 +14,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from atoll.oci import Digest, LayoutStore
+    from atoll.oci import Digest, ImageConfig, LayoutStore
 
 LABEL: Final = "dev.atoll.base"
 """The image label that tells one base from another: the hash of its packages and versions."""
+VERSION_LABEL: Final = "dev.atoll.version"
+"""The image label with the platform's version that a base was made with."""
+PYTHON_LABEL: Final = "dev.atoll.python"
+"""The image label with the Python version of an environment, such as 3.11."""
 
+_LABELLED: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,49}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # the same packages give the same digest
 
 
 def normalised(name: str) -> str:
     """A package's name as packaging compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def made_for(config: ImageConfig) -> dict[str, object]:
+    """What an image was made with and for, in the columns of a checkpoint; None where it does not say."""
+    labels = config.labels
+    said = {
+        "platform_version": labels.get(VERSION_LABEL),
+        "python_version": labels.get(PYTHON_LABEL),
+        "architecture": config.document.get("architecture"),
+    }
+    return {  # images may be anybody's
+        name: text if isinstance(text, str) and _LABELLED.fullmatch(text) else None
+        for name, text in said.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +80,11 @@ class PlatformBase:
         return f"{sys.version_info.major}.{sys.version_info.minor}"
 
     @property
+    def version(self) -> str:
+        """The platform's own version, empty where it is not installed as a package."""
+        return self.packages.get("atoll", "")
+
+    @property
     def label(self) -> str:
         """The hash of the Python version and of the sorted name==version list."""
         lines = [f"python=={self.python_version}"]
@@ -71,6 +95,10 @@ class PlatformBase:
         """The digest of the base's image, which is put into the store where it is not yet."""
         from atoll.oci import create_base  # not where the user image is made: it needs zstandard
 
-        labels = {LABEL: self.label, "dev.atoll.python": self.python_version}
+        labels = {
+            LABEL: self.label,
+            PYTHON_LABEL: self.python_version,
+            VERSION_LABEL: self.version,
+        }
         described = create_base(store, f"base-{self.label[:16]}", created=_EPOCH, labels=labels)
         return described.digest

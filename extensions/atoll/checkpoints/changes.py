@@ -24,6 +24,7 @@ from atoll.kit.files import read_bounded
 
 _DIST_INFO: Final = ".dist-info"
 _LIST_MOST: Final = 64 << 20  # bytes of a RECORD that are read: 500,000 files
+_URL_MOST: Final = 1 << 16  # bytes of a direct_url.json that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,32 @@ def listing(store: oci.Content, digest: str, only: Collection[str] | None = None
     return found
 
 
+def sources(store: oci.Content, digest: str, only: Collection[str] | None = None) -> dict[str, str]:
+    """The packages of an environment that were installed from a URL or a path, with that.
+
+    Read from its layers, or from `only` these (PEP 610). Raises OciError.
+    """
+    image = oci.load_image(store, digest)
+    found: dict[bytes, tuple[int, int, bytes]] = {}
+    urls: dict[bytes, bytes] = {}
+    for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
+        if only is not None and layer.digest not in only:
+            continue
+        with oci.open_layer(store, layer, diff_id) as reader:
+            for entry in reader:
+                if entry.kind in (oci.Kind.WHITEOUT, oci.Kind.OPAQUE):
+                    _remove(found, entry)
+                elif entry.path.endswith(b".dist-info/direct_url.json"):
+                    found[entry.path] = (entry.size, 0, b"")
+                    urls[entry.path] = reader.read() if entry.size <= _URL_MOST else b""
+    named: dict[str, str] = {}
+    for path in found:
+        package = name_and_version(posixpath.basename(posixpath.dirname(os.fsdecode(path))))
+        if package is not None:
+            named[package[0]] = _url(urls[path])
+    return named
+
+
 def compare(
     before: Listing,
     after: Listing,
@@ -232,6 +259,13 @@ def _editable(direct_url: bytes) -> str | None:
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None  # not PEP 610: then it says nothing
     return None
+
+
+def _url(direct_url: bytes) -> str:
+    try:
+        return str(json.loads(direct_url)["url"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "a place that is not known any more"
 
 
 def place_in_container(path: bytes) -> bytes:

@@ -167,6 +167,11 @@ def restore(id_: str, *, stop: bool = False) -> Call[Server]:
     return Call("POST", f"{_checkpoint(id_)}/restore", Server, body=RestoreRequest(stop=stop))
 
 
+def rebase(id_: str) -> Call[Checkpoint]:
+    """Have what it has installed over the newest base: the checkpoint that comes of it."""
+    return Call("POST", f"{_checkpoint(id_)}/rebase", Checkpoint)
+
+
 def delete(id_: str) -> Call[None]:
     """Delete a checkpoint that nobody needs."""
     return Call("DELETE", _checkpoint(id_), type(None))

@@ -299,6 +299,35 @@ def restore_checkpoint(
         console.say(f"{said} The server is being stopped." if stop else said)
 
 
+@checkpoints.command("rebase")
+def rebase_checkpoint(
+    id_: IdArgument,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return at once; the rebase goes on.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Install what a checkpoint has over the platform's newest base: a checkpoint of its own.
+
+    A job of yours does it. What cannot be brought over is listed; the old one stays as it is.
+
+    Example: `atoll checkpoints rebase c-0192f0c1a2b3c4d5e6f7a8`
+    """
+    from atoll.checkpoints import client, handle
+
+    with session.connect() as connection:
+        asked = client.rebase(id_)
+        found = connection.send(asked) if no_wait else handle.rebase(connection, id_)
+    if output is Output.JSON:
+        console.model(found)
+        return
+    typer.echo(found.id)
+    if found.status.final:
+        for left in found.left_out:
+            console.say(f"Not in it: {left.path}: {left.reason}")
+        console.say(f"Rebased. `atoll checkpoints restore {found.id}` goes over to it.")
+
+
 @checkpoints.command("cancel")
 def cancel_checkpoint(id_: IdArgument) -> None:
     """Stop a save that is under way. What is saved already stays as it is.

@@ -18,7 +18,7 @@ from typing import Final
 
 from atoll import oci
 from atoll.checkpoints import changes, policy, skeleton
-from atoll.checkpoints.base import PlatformBase
+from atoll.checkpoints.base import PlatformBase, made_for
 from atoll.checkpoints.models import Changes
 from atoll.checkpoints.relocation import Relocation
 from atoll.kit import words
@@ -48,6 +48,7 @@ class Saved:
     secrets: list[str]
     torn: list[str]
     layers: dict[str, int]  # digest → bytes as stored
+    made_for: dict[str, object]  # see `base.made_for`
     added: int = 0  # logical bytes of files
 
 
@@ -241,6 +242,7 @@ class EnvironmentDirectory:
             packages=dict(installed.versions),
             left_out=left_out,
             layers={layer.digest: layer.size for layer in image.manifest.layers},
+            made_for=made_for(image.config),
             secrets=[oci.shown(c.path) for c in everything.added if likely_secret(c.path)],
             torn=[oci.shown(path) for path in torn],
         )

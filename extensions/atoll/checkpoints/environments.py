@@ -10,11 +10,12 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from atoll import oci
-from atoll.checkpoints import sharing, store
+from atoll.checkpoints import rebase_store, sharing, store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import BASE, LAST, CheckpointStatus, Digest, ServerStatus, Trigger
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
 from atoll.checkpoints.targets import Targets
+from atoll.checkpoints.window import window_of
 from atoll.kit.errors import ConflictError, FullError, InvalidError, NotFoundError, UnavailableError
 
 _NAMED_MOST: Final = 20  # servers that a hint lists
@@ -72,6 +73,7 @@ class Environments:
         with self._ground.database.read() as session:
             row = store.find_server(session, caller_name, server or "")
         digest = self._digest(row, choice)
+        self._check_age(caller_name, digest)
         if digest is not None and choice in (LAST, BASE):
             return Digest(digest)  # a write less for each of a thousand jobs
         if digest is None:
@@ -80,6 +82,7 @@ class Environments:
             if checkpoint.status != CheckpointStatus.READY or checkpoint.digest is None:
                 return self._wait_for(checkpoint, holder)
             digest = checkpoint.digest
+            self._check_age(caller_name, digest)
         with self._ground.database.write() as session:
             self.hold(session, digest, holder)
         return Digest(digest)
@@ -107,6 +110,11 @@ class Environments:
     def release(self, session: Session, holder: str) -> None:
         """Give up everything that the holder holds or waits for, in the caller's transaction."""
         store.release_holds(session, holder)
+
+    def keeps(self, job: str) -> bool:
+        """Whether what this job left behind, which has ended, is still needed: by a rebase."""
+        with self._ground.database.read() as session:
+            return rebase_store.needs(session, job)
 
     def materialise(self, digest: str, path: Path) -> dict[str, str]:
         """Unpack the environment into `path` (made if need be); the variables to run in it.
@@ -167,6 +175,16 @@ class Environments:
                 "You have no saved environment of this digest.",
                 hint="`atoll checkpoints list` shows those you have, and `--shared` those of others.",
             )
+
+    def _check_age(self, user: str, digest: str | None) -> None:
+        """Raise TooOldError, which is a ConflictError, where nothing runs in it any more."""
+        if digest in (None, self._ground.base):
+            return
+        with self._ground.database.read() as session:
+            known = store.known_checkpoint(session, user, str(digest))
+        if known is not None:
+            own = known.id if known.user == user else None
+            window_of(self._ground).check(known.platform_version, own)
 
     def _wait_for(self, row: CheckpointRow, holder: str) -> Digest | Pending:
         with self._ground.database.write() as session:

@@ -89,6 +89,19 @@ class Checkpoint:
         """Share it with them no more; what they started from it stays theirs."""
         self._found = self._connection.send(client.take_back(self.id, principal))
 
+    def rebase(self) -> Checkpoint:
+        """Install what it has over the platform's newest base, by a job, and wait for it.
+
+        What comes of it is a checkpoint of its own, whose `left_out` says what could not be brought
+        over; this one stays. Raises CheckpointError, ConflictError.
+        """
+        return Checkpoint(self._connection, rebase(self._connection, self.id))
+
+    @property
+    def left_out(self) -> list[models.LeftOut]:
+        """What is not in it, and why."""
+        return list(self._found.left_out)
+
     def delete(self) -> None:
         """Delete it; refused where something needs it."""
         self._connection.send(client.delete(self.id))
@@ -109,7 +122,7 @@ def row(found: models.Checkpoint) -> tuple[str, ...]:
         words.ago(found.created_at),
         found.note + (" (pinned)" if found.pinned else ""),
         ("current" if found.current else found.status.value),
-        {"stop": "stop", "user": "you", "job": "job"}[found.trigger.value],
+        {"stop": "stop", "user": "you", "job": "job", "rebase": "rebase"}[found.trigger.value],
         f"+{found.changes.count}" if found.changes else "",
         words.size(found.size) if found.status is models.CheckpointStatus.READY else "",
         found.id,
@@ -137,6 +150,9 @@ def described(found: models.Checkpoint) -> list[tuple[str, str | None]]:
         ("Packages", _packages(found)),
         ("Size", f"{words.size(found.size)} over the base, {words.size(found.layer_size)} new"),
         ("Base", found.base_name),
+        ("Platform", found.platform_version),
+        ("Too old", found.too_old),
+        ("Job", found.job),
         ("Left out", "; ".join(f"{left.path}: {left.reason}" for left in found.left_out) or None),
         ("Pinned", "yes" if found.pinned else None),
         ("Shared with", ", ".join(found.shared_with) or None),
@@ -178,7 +194,15 @@ def save(
     request = models.CheckpointRequest(note=note)
     if server is not None:
         request = models.CheckpointRequest(note=note, server=server_segment(server))
-    found = connection.send(client.save(request))
+    return _waited(connection, connection.send(client.save(request)), quiet=quiet)
+
+
+def rebase(connection: Connection, id_: str) -> models.Checkpoint:
+    """Have a checkpoint rebased and wait for what comes of it. Raises as `save`."""
+    return _waited(connection, connection.send(client.rebase(id_)), quiet=False)
+
+
+def _waited(connection: Connection, found: models.Checkpoint, *, quiet: bool) -> models.Checkpoint:
     with progress(quiet=quiet) as report:
         while not found.status.final:
             _tell(found, report)
@@ -194,6 +218,9 @@ def save(
 
 
 def _tell(found: models.Checkpoint, report: Report) -> None:
+    if found.trigger is models.Trigger.REBASE:
+        report(found.message or "rebasing", None)
+        return
     done = found.progress
     share = min(1.0, done.done / done.total) if done.total else None
     amount = f": {words.size(done.done)} of {words.size(done.total)}" if done.total else ""

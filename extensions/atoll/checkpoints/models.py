@@ -138,6 +138,7 @@ class Trigger(StrEnum):
     STOP = "stop"
     USER = "user"
     JOB = "job"
+    REBASE = "rebase"  # onto a newer base, by a job; no server was saved
 
 
 class Checkpoint(BaseModel):
@@ -157,11 +158,14 @@ class Checkpoint(BaseModel):
     parent: Digest | None = None
     base: Digest | None = None
     base_name: str = ""
+    platform_version: str | None = None  # that its base was made with, where that is known
+    too_old: str | None = None  # why no server starts from it any more; None where one does
     current: bool = False  # the one its server continues from
     layer_size: int = 0  # bytes this checkpoint added, compressed
     size: int = 0  # bytes over the base, compressed
     changes: Changes | None = None  # against the base
     left_out: list[LeftOut] = []
+    job: str | None = None  # the id of the job that installs, where it is a rebase
     shared_with: list[Principal] = []  # who else may start from it; its owner alone is told
     created_at: datetime
     finished_at: datetime | None = None
@@ -239,7 +243,8 @@ class Preparation(BaseModel):
     `ATOLL_SERVER_START=start_id` is among them: it marks every process of this start.
     `fallback` says so when it is not the environment that was asked for. Where it is `contained`
     there is no path: it starts from the image `environment`, from the profile's where that is None;
-    `image` is that image as nodes pull it, and `hold_token` what its pod's atoll-hold says who it is by.
+    `image` is that image as nodes pull it, `architecture` what it was made for where that is known
+    (`amd64`), and `hold_token` what its pod's atoll-hold says who it is by.
     """
 
     start_id: str
@@ -253,6 +258,7 @@ class Preparation(BaseModel):
     fallback: str | None = None
     contained: bool = False
     image: str | None = None
+    architecture: str | None = None
     hold_token: Annotated[str, Field(repr=False)] = ""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from atoll.checkpoints import store
 from atoll.checkpoints.ground import Ground
-from atoll.checkpoints.models import Digest, ServerStatus
+from atoll.checkpoints.models import Digest, ServerStatus, Trigger
 from atoll.checkpoints.node_models import LookOrder, LookResult
 from atoll.checkpoints.store import ServerRow
 from atoll.kit.names import is_id
@@ -48,7 +48,8 @@ class Looks:
                 ServerRow.contained,
                 ServerRow.status == ServerStatus.RUNNING,
             )
-            busy = {row.server_id for row in store.working_checkpoints(session)}
+            working = store.working_checkpoints(session)
+            busy = {row.server_id for row in working if row.trigger != Trigger.REBASE}
             rows = [row for row in session.scalars(query) if row.id not in busy]
         with self._lock:
             due = [row for row in rows if now - self._since(row, now) >= self._every]

@@ -10,9 +10,13 @@ from sqlalchemy.orm import Session
 
 from atoll import oci
 from atoll.checkpoints import saving, store
+from atoll.checkpoints.base import made_for
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
 from atoll.checkpoints.node_models import ImageSaved, NotSaved
+from atoll.checkpoints.origins import Origin, origin
+from atoll.checkpoints.rebase_results import rebased
+from atoll.checkpoints.rebase_store import holder
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
 from atoll.checkpoints.targets import Targets
 from atoll.kit import words
@@ -32,6 +36,7 @@ class _Layers(NamedTuple):
 
     new: int
     over_base: dict[str, int]
+    made_for: dict[str, object]  # what the image says of that
 
 
 class Results:
@@ -46,7 +51,7 @@ class Results:
 
         Raises UnavailableError while the registry cannot be asked: the agent tells again.
         """
-        parent = _digest_of(server.image)
+        parent = origin(row, server).parent
         try:
             layers = self._looked_at(row, server, told) if told.added else None
         except RegistryAwayError as error:
@@ -56,7 +61,11 @@ class Results:
             raise InvalidError(f"This is not the image of this save: {error.detail}") from error
         with self._ground.database.write() as session:
             again, server = self._still(session, row)
-            if layers is None:
+            if row.trigger == Trigger.REBASE:
+                of = origin(again, server)
+                values = _values(again, of, told, layers) if layers is not None else None
+                rebased(session, self._ground, again, of=of, told=told, values=values)
+            elif layers is None:
                 self._unchanged(session, again, server, parent)
             else:
                 self._write_down(session, again, server, told, layers)
@@ -107,6 +116,8 @@ class Results:
             message=message,
             finished_at=self._ground.clock(),
         )
+        if row.trigger == Trigger.REBASE:
+            store.release_holds(session, holder(row.id))
         if saving.of_this_stop(row, server):
             saving.settled(session, server)
             if server.status == ServerStatus.SAVED:
@@ -124,7 +135,7 @@ class Results:
             again, server = self._still(session, row)
             values |= {"lease": None, "not_before": later}
             store.write_checkpoint(session, again, values)
-            store.follow(session, server, values)
+            store.follow(session, again, server, values)
 
     def _still(self, session: Session, row: CheckpointRow) -> tuple[CheckpointRow, ServerRow]:
         """The rows as they are now; raises ConflictError where the lease was lost meanwhile."""
@@ -135,14 +146,15 @@ class Results:
 
     def _looked_at(self, row: CheckpointRow, server: ServerRow, told: ImageSaved) -> _Layers:
         """Its layers. Raises OciError where the image is not there, or not on what it should be."""
-        parent = _digest_of(server.image)
+        of = origin(row, server)
+        parent = of.parent
         with self._targets.content(row.repository) as content:
             image = oci.load_image(content, told.digest)
             layers = {str(one.digest): one.size for one in image.manifest.layers}
             missing = [one for one in layers if not content.has(one)]
             if missing:
                 raise oci.MissingError(f"Its layer {missing[0]} is not there.")
-            base = _known(content, server.base or parent)
+            base = _known(content, of.base)
             under = _known(content, parent)
         if under is None:
             under = self._elsewhere(row, parent)
@@ -151,14 +163,15 @@ class Results:
             own = self._over_base(row.user, parent)
             base = [one for one in under if one not in own]
         if base is None:
-            if server.environment == parent:
+            if row.trigger != Trigger.REBASE and server.environment == parent:
                 raise oci.MissingError("What its container started from is not there.")
             base = order[: max(0, len(order) - told.added)]  # one that is in no store of ours
         if order[: len(base)] != base:
             raise oci.InvalidImageError("It does not stand on its base image.")
         over_base = {one: size for one, size in layers.items() if one not in base}
         known = under or base
-        return _Layers(sum(n for one, n in over_base.items() if one not in known), over_base)
+        new = sum(size for one, size in over_base.items() if one not in known)
+        return _Layers(new, over_base, made_for(image.config))
 
     def _elsewhere(self, row: CheckpointRow, digest: str) -> list[str] | None:
         """The layers of an image that is in somebody else's repository, who shared it."""
@@ -196,26 +209,8 @@ class Results:
         layers: _Layers,
     ) -> None:
         moment = self._ground.clock()
-        parent = _digest_of(server.image)
-        store.change_checkpoint(
-            session,
-            row,
-            status=CheckpointStatus.READY,
-            reason="secrets" if told.secrets else None,
-            message=saving.warning(told.secrets[:_NAMED], told.torn[:_NAMED]),
-            done=row.total,
-            digest=told.digest,
-            parent=parent,
-            base=server.base or parent,
-            base_name=server.base_name,
-            layer_size=layers.new,
-            size=sum(layers.over_base.values()),
-            layers=layers.over_base,
-            changes=told.changes.model_dump(mode="json") if told.changes is not None else None,
-            packages=told.packages,
-            left_out=[item.model_dump(mode="json") for item in told.left_out],
-            finished_at=moment,
-        )
+        values = _values(row, origin(row, server), told, layers)
+        store.write_checkpoint(session, row, {**values, "finished_at": moment})
         store.change_server(
             session,
             server,
@@ -225,6 +220,27 @@ class Results:
             unsaved=None,
             packages=told.packages,
         )
+
+
+def _values(row: CheckpointRow, of: Origin, told: ImageSaved, layers: _Layers) -> store.Values:
+    """What a ready checkpoint says of the image that its agent made."""
+    return {
+        "status": CheckpointStatus.READY,
+        "reason": "secrets" if told.secrets else None,
+        "message": saving.warning(told.secrets[:_NAMED], told.torn[:_NAMED]),
+        "done": row.total,
+        "digest": told.digest,
+        "parent": of.parent,
+        "base": of.base,
+        "base_name": of.base_name,
+        "layer_size": layers.new,
+        "size": sum(layers.over_base.values()),
+        "layers": layers.over_base,
+        "changes": told.changes.model_dump(mode="json") if told.changes is not None else None,
+        "packages": told.packages,
+        "left_out": [item.model_dump(mode="json") for item in told.left_out],
+        **layers.made_for,
+    }
 
 
 def _lost(row: CheckpointRow) -> str:

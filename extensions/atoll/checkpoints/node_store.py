@@ -9,14 +9,14 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from atoll.checkpoints.models import CheckpointStatus, ServerStatus, ServerTarget, Trigger
+from atoll.checkpoints.models import CheckpointStatus, ServerTarget, Trigger
 from atoll.checkpoints.node_queue import Save, Standing, Turn, turns
+from atoll.checkpoints.origins import at_rest
 from atoll.checkpoints.settings import NodeSettings
 from atoll.checkpoints.store import WORKING, CheckpointRow, HoldRow, NodeRow, ServerRow
 
 PRESENT: Final = timedelta(seconds=90)  # a node's agent asks for work, or tells, every 25 s or less
 _SEEN: Final = timedelta(seconds=10)  # how exactly it is written down when it did
-_ENDED: Final = (ServerStatus.UNSAVED, ServerStatus.SAVING)
 
 
 def seen(session: Session, node: str, now: datetime) -> None:
@@ -33,11 +33,6 @@ def seen_lately(session: Session, node: str, now: datetime) -> bool:
     """Whether that is written down as exactly as it has to be."""
     row = session.get(NodeRow, node)
     return row is not None and now - row.seen_at < _SEEN
-
-
-def at_rest(server_status: str) -> bool:
-    """Whether the server of this status has ended."""
-    return server_status in _ENDED
 
 
 def standing(session: Session, settings: NodeSettings, now: datetime) -> Standing:
@@ -67,11 +62,11 @@ def standing(session: Session, settings: NodeSettings, now: datetime) -> Standin
     saves = tuple(
         Save(
             id=id_,
-            server=server,
+            server=id_ if trigger == Trigger.REBASE else server,
             node=node or "",
-            at_rest=at_rest(server_status),
+            at_rest=trigger == Trigger.REBASE or at_rest(server_status),
             wanted=(
-                trigger == Trigger.USER
+                trigger in (Trigger.USER, Trigger.REBASE)
                 or waited_for
                 or (at_rest(server_status) and target == ServerTarget.RUNNING)
             ),

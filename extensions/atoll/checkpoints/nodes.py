@@ -28,7 +28,8 @@ from atoll.checkpoints.node_models import (
 )
 from atoll.checkpoints.node_queue import Standing, Turn
 from atoll.checkpoints.node_results import Results
-from atoll.checkpoints.node_store import at_rest, leased, standing
+from atoll.checkpoints.node_store import leased, standing
+from atoll.checkpoints.origins import origin
 from atoll.checkpoints.settings import NodeSettings
 from atoll.checkpoints.store import CheckpointRow, ServerRow
 from atoll.checkpoints.targets import Targets
@@ -112,11 +113,11 @@ class Nodes:
             }
             if any(getattr(row, name) != value for name, value in told.items()):
                 values |= told
-                store.follow(session, server, values)
+                store.follow(session, row, server, values)
             store.write_checkpoint(session, row, values)
             answer = ProgressAnswer(cancel=row.cancelled)
-        if report.token_wanted and server.image is not None:
-            image = self.targets.as_pushed(server.image)
+        if report.token_wanted:
+            image = self.targets.as_pushed(origin(row, server).image)
             target = self.targets.target(row.repository, image, row.id)
             answer.token = target.token if target.kind == "registry" else None
         return answer
@@ -168,7 +169,7 @@ class Nodes:
                 "message": message,
             }
             store.write_checkpoint(session, row, values)
-            store.follow(session, server, values)
+            store.follow(session, row, server, values)
         log.warning("%s: %s", id_, message, extra={"checkpoint": id_})
         return None
 
@@ -232,9 +233,9 @@ class Nodes:
 
     def _leased(self, session: Session, row: CheckpointRow, server: ServerRow) -> SaveOrder:
         """Lease the save to whoever asks."""
-        image, container = server.image, server.container
-        assert image is not None  # noqa: S101  # a checkpoint with a node has a place
-        assert container is not None  # noqa: S101
+        of = origin(row, server)
+        assert of.image, row.id  # noqa: S101  # a checkpoint with a node has a place
+        assert of.container, row.id  # noqa: S101
         now = self._ground.clock()
         repository = self.targets.repository(row.user)
         lease = new_id("le")
@@ -245,7 +246,7 @@ class Nodes:
             "done": 0,
             "total": 0,
         }
-        store.follow(session, server, values)
+        store.follow(session, row, server, values)
         values |= {
             "lease": lease,
             "lease_until": now + self._lease,
@@ -253,19 +254,18 @@ class Nodes:
             "repository": repository,
         }
         store.write_checkpoint(session, row, values)
-        parent = Digest(image.rpartition("@")[2])
+        image = self.targets.as_pushed(of.image)
         return SaveOrder(
             checkpoint=CheckpointId(row.id),
             lease=lease,
             lease_s=self._settings.lease_s,
-            container=container,
-            live=not at_rest(server.status)
-            or self._ground.containers.leaving(server.running_id or ""),
-            image=self.targets.as_pushed(image),
-            parent=parent,
-            base=Digest(server.base or parent),
-            layers=_own_layers(session, row.user, parent),
-            target=self.targets.target(repository, self.targets.as_pushed(image), row.id),
+            container=of.container,
+            live=not of.ended or self._ground.containers.leaving(of.start_id),
+            image=image,
+            parent=Digest(of.parent),
+            base=Digest(of.base),
+            layers=_own_layers(session, row.user, of.parent),
+            target=self.targets.target(repository, image, row.id),
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
         )

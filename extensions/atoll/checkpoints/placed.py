@@ -11,6 +11,7 @@ from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
 from atoll.checkpoints.saving import new_checkpoint, settled
 from atoll.checkpoints.store import ServerRow
+from atoll.checkpoints.window import Window, window_of
 
 _ENDING_S: Final = 0.5  # how often a container that was told to end is looked at
 
@@ -27,8 +28,11 @@ class Placed:
             again = session.get_one(ServerRow, row.id)
             if again.status != ServerStatus.PREPARING or again.start_id != row.start_id:
                 return
-            wanted, fallback = _begins_with(session, again)
+            wanted, fallback = _begins_with(session, again, window_of(self._ground))
             known = store.known_checkpoint(session, row.user, wanted) if wanted else None
+            aged = (
+                window_of(self._ground).aged(known.platform_version) if known is not None else None
+            )
             own = known is not None and known.user == row.user  # else somebody shared it
             store.change_server(
                 session,
@@ -47,9 +51,9 @@ class Placed:
                 node=None,
                 container=None,
                 image=None,
-                fallback=fallback or again.fallback,
+                fallback=fallback or again.fallback or aged,
                 reason=None,
-                message=fallback or again.fallback or "Your environment is ready.",
+                message=fallback or again.fallback or aged or "Your environment is ready.",
                 done=0,
                 total=0,
             )
@@ -78,7 +82,7 @@ class Placed:
         return None
 
 
-def _begins_with(session: Session, row: ServerRow) -> tuple[str | None, str | None]:
+def _begins_with(session: Session, row: ServerRow, window: Window) -> tuple[str | None, str | None]:
     """What the start begins with (None: the profile's own image), and what to tell where it differs."""
     wanted = _wanted(row)
     if wanted is None or wanted not in row.without:
@@ -86,7 +90,7 @@ def _begins_with(session: Session, row: ServerRow) -> tuple[str | None, str | No
     earlier = [
         policy.Candidate(one.digest, f"the checkpoint of {one.created_at:%d %b %H:%M} UTC")
         for one in store.ready_checkpoints(session, row.id)
-        if one.digest is not None
+        if one.digest is not None and not window.too_old(one.platform_version)
     ]
     for candidate in policy.candidates(wanted, earlier, BASE):
         if candidate.digest not in row.without:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Final
 
 from atoll import oci
 from atoll.checkpoints import policy, store, views
-from atoll.checkpoints.base import LABEL
+from atoll.checkpoints.base import LABEL, PYTHON_LABEL, VERSION_LABEL
 from atoll.checkpoints.directory import EnvironmentDirectory
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
 from atoll.checkpoints.placed import Placed
 from atoll.checkpoints.saving import BUSY_S, TOLD_EVERY_S, new_checkpoint, settled
 from atoll.checkpoints.store import ServerRow
+from atoll.checkpoints.window import window_of
 from atoll.kit import words
 from atoll.kit.errors import FullError, UnavailableError
 from atoll.kit.processes import end_marked, marked
@@ -23,6 +25,7 @@ _OTHER_BASE: Final = (
     "It was saved over another version of the platform's own packages;"
     " if something does not import any more, install it again."
 )
+_OTHER_PYTHON: Final = "Its packages are for Python {0}, and the platform has {1}, which does not find them: rebase it."
 
 
 class Preparing:
@@ -114,7 +117,7 @@ class Preparing:
         earlier = [
             policy.Candidate(one.digest, f"the checkpoint of {one.created_at:%d %b %H:%M} UTC")
             for one in ready
-            if one.digest is not None
+            if one.digest is not None and not window_of(self._ground).too_old(one.platform_version)
         ]
         problem: oci.OciError | None = None
         for candidate in policy.candidates(wanted, earlier, self._ground.base):
@@ -221,7 +224,10 @@ class Preparing:
             directory.refresh()
         except oci.StoreFullError as error:
             raise FullError(error.detail, hint=error.hint) from error
-        moved_on = None if row.base in (None, self._ground.base) else _OTHER_BASE
+        moved_on = None
+        if row.base not in (None, self._ground.base):
+            with suppress(oci.OciError):  # its image may be gone: the directory has everything
+                moved_on = self._other_base(digest)
         self._prepared(row, directory, digest, moved_on)
 
     def _unsaved(self, directory: EnvironmentDirectory) -> bool:
@@ -234,5 +240,11 @@ class Preparing:
 
     def _other_base(self, digest: str) -> str | None:
         """What to tell where the environment was saved over another base."""
-        label = oci.load_image(self._ground.images, digest).config.labels.get(LABEL)
-        return None if label in (None, self._ground.platform.label) else _OTHER_BASE
+        config, platform = oci.load_image(self._ground.images, digest).config, self._ground.platform
+        python = config.labels.get(PYTHON_LABEL)
+        if config.labels.get(LABEL) in (None, platform.label):
+            return None
+        if python not in (None, platform.python_version):
+            return _OTHER_PYTHON.format(python, platform.python_version)
+        aged = window_of(self._ground).aged(config.labels.get(VERSION_LABEL))
+        return " ".join(filter(None, (_OTHER_BASE, aged)))

@@ -14,6 +14,7 @@ from atoll.checkpoints.models import ServerStatus
 from atoll.checkpoints.naming import checked_server
 from atoll.checkpoints.nodes import Nodes
 from atoll.checkpoints.preparing import Preparing
+from atoll.checkpoints.rebasing import Rebasing
 from atoll.checkpoints.removals import Removals
 from atoll.checkpoints.saving import BUSY_S, Saving
 from atoll.checkpoints.store import (
@@ -104,9 +105,10 @@ class CheckpointReconciler:
 
     name = "checkpoint"
 
-    def __init__(self, ground: Ground, nodes: Nodes) -> None:
+    def __init__(self, ground: Ground, nodes: Nodes, rebasing: Rebasing) -> None:
         self._ground = ground
         self._nodes = nodes
+        self._rebasing = rebasing
         self._threads = _Threads("checkpoint")
         self._saving = Saving(ground)
         self._next_collection = 0.0
@@ -120,8 +122,10 @@ class CheckpointReconciler:
         return await self._threads.run(lambda: self._step(key))
 
     def _step(self, key: str) -> float | None:
-        again_s = self._saving.perform(key)
-        return again_s if again_s is not None else self._nodes.look_after(key)
+        for perform in (self._rebasing.perform, self._saving.perform):
+            if (again_s := perform(key)) is not None:
+                return again_s
+        return self._nodes.look_after(key)
 
     def _pending(self) -> list[str]:
         if time.monotonic() >= self._next_collection:
@@ -157,10 +161,10 @@ class RemovalReconciler:
         return self._removals.pending()
 
 
-def reconcilers(ground: Ground, nodes: Nodes) -> list[Reconciler]:
+def reconcilers(ground: Ground, nodes: Nodes, rebasing: Rebasing) -> list[Reconciler]:
     """The loops of this capability, one of each kind for a process."""
     return [
         ServerReconciler(ground),
-        CheckpointReconciler(ground, nodes),
+        CheckpointReconciler(ground, nodes, rebasing),
         RemovalReconciler(Removals(ground, nodes.targets)),
     ]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from atoll import oci
 from atoll.checkpoints import policy, sharing, store
 from atoll.checkpoints.ground import Ground
-from atoll.checkpoints.models import CheckpointStatus
+from atoll.checkpoints.models import CheckpointStatus, Trigger
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ def collect(ground: Ground) -> None:
 
 
 def _expendable(ground: Ground, session: Session, rows: list[store.CheckpointRow]) -> list[str]:
-    held = store.digests_held(session)
+    # what was rebased stays as long as what was made from it
+    sources = {row.parent for row in rows if row.trigger == Trigger.REBASE}
+    held = store.digests_held(session) | {digest for digest in sources if digest is not None}
     shared = sharing.by_checkpoint(session, [row.id for row in rows])
     final = [
         policy.Keepable(

@@ -222,6 +222,12 @@ def cancel_checkpoint(rules: Rules, caller: User, id: str) -> Checkpoint:  # noq
     return rules.cancel(caller, id)
 
 
+@router.post("/checkpoints/{id}/rebase", status_code=202)
+def rebase_checkpoint(rules: Rules, caller: User, id: str) -> Checkpoint:  # noqa: A002  # the path's
+    """Install what it has over the newest base, as a job: a new checkpoint. It stays as it is."""
+    return rules.rebase(caller, id)
+
+
 @router.post("/checkpoints/{id}/restore")
 def restore_checkpoint(
     rules: Rules,

@@ -62,6 +62,8 @@ class Saving:
             row = session.get(CheckpointRow, checkpoint_id)
             if row is None or row.node is not None or CheckpointStatus(row.status).final:
                 return None  # done, or an agent's
+            if row.trigger == Trigger.REBASE:
+                return None  # no server's
             return row, session.get_one(ServerRow, row.server_id)
 
     def _save(self, row: CheckpointRow, server: ServerRow, directory: EnvironmentDirectory) -> None:
@@ -148,25 +150,7 @@ class Saving:
         self, session: Session, row: CheckpointRow, server: ServerRow, saved: Saved
     ) -> None:
         moment = self._ground.clock()
-        store.change_checkpoint(
-            session,
-            row,
-            status=CheckpointStatus.READY,
-            reason="secrets" if saved.secrets else None,
-            message=warning(saved.secrets, saved.torn),
-            done=row.total,
-            digest=saved.digest,
-            parent=saved.parent,
-            base=self._ground.base,
-            base_name=self._ground.platform.name,
-            layer_size=saved.layer_size,
-            size=saved.size,
-            layers=saved.layers,
-            changes=saved.changes.model_dump(mode="json"),
-            packages=saved.packages,
-            left_out=[{"path": path, "reason": reason} for path, reason in saved.left_out],
-            finished_at=moment,
-        )
+        store.write_checkpoint(session, row, saved_values(self._ground, row, saved))
         store.change_server(
             session,
             server,
@@ -245,6 +229,28 @@ class Saving:
                 )
 
 
+def saved_values(ground: Ground, row: CheckpointRow, saved: Saved) -> store.Values:
+    """What a ready checkpoint says of an environment that was a directory here."""
+    return {
+        "status": CheckpointStatus.READY,
+        "reason": "secrets" if saved.secrets else None,
+        "message": warning(saved.secrets, saved.torn),
+        "done": row.total,
+        "digest": saved.digest,
+        "parent": saved.parent,
+        "base": ground.base,
+        "base_name": ground.platform.name,
+        "layer_size": saved.layer_size,
+        "size": saved.size,
+        "layers": saved.layers,
+        "changes": saved.changes.model_dump(mode="json"),
+        "packages": saved.packages,
+        "left_out": [{"path": path, "reason": reason} for path, reason in saved.left_out],
+        "finished_at": ground.clock(),
+        **saved.made_for,
+    }
+
+
 def unchanged(
     session: Session, ground: Ground, row: CheckpointRow, server: ServerRow, digest: str | None
 ) -> None:
@@ -269,6 +275,9 @@ def unchanged(
         packages=before.packages if before is not None else {},
         same_as=before.id if before is not None and not shown else None,
         repository=before.repository if before is not None else None,
+        platform_version=before.platform_version if before is not None else None,
+        python_version=before.python_version if before is not None else None,
+        architecture=before.architecture if before is not None else None,
         image=before.image if before is not None else server.image,
         finished_at=ground.clock(),
     )

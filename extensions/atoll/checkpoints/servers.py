@@ -34,6 +34,7 @@ from atoll.checkpoints.store import (
     working_checkpoints,
 )
 from atoll.checkpoints.targets import Targets
+from atoll.checkpoints.window import window_of
 from atoll.kit.errors import ConflictError, InvalidError, NotFoundError
 from atoll.kit.events import record
 from atoll.kit.hub import Caller
@@ -90,6 +91,7 @@ class Servers:
                 row = self._add(session, user, name)
             if not _same_start(row, request):
                 self._check_choice(session, user, request, principals)
+                self._check_age(session, row, request.environment)
                 change_server(session, row, **self._start_values(row, request))
                 _hurry(session, row)
         return self._preparation(row)
@@ -97,15 +99,22 @@ class Servers:
     def _preparation(self, row: ServerRow) -> Preparation:
         if not row.contained:
             return views.preparation_view(row, self._ground.directory(row))
-        image = None
+        image = architecture = None
         if row.environment is not None:
             with self._ground.database.read() as session:
                 known = known_checkpoint(session, row.user, row.environment)
             if known is not None:
                 image = known.image or self._targets.reference(known.repository, row.environment)
+                architecture = known.architecture
         token = token_of(self._ground.home.secret(SECRET), row.start_id or "")
-        turn = self._turn(row)
-        return views.preparation_view(row, self._ground.directory(row), image, token, turn)
+        return views.preparation_view(
+            row,
+            self._ground.directory(row),
+            image=image,
+            architecture=architecture,
+            hold_token=token,
+            turn=self._turn(row),
+        )
 
     def started(self, user: str, segment: str, body: Started) -> Server:
         """The hub has started the server for this preparation, in a container where it has a place.
@@ -275,6 +284,14 @@ class Servers:
                 " deleted, or is not shared any more.",
                 hint="Choose another one, or start fresh.",
             )
+
+    def _check_age(self, session: Session, row: ServerRow, choice: str) -> None:
+        """Raise TooOldError where this start would begin from what does not start any more."""
+        digest = row.continues_from or row.environment if choice == LAST else choice
+        known = known_checkpoint(session, row.user, digest) if digest is not None else None
+        if known is not None:
+            own = known.id if known.user == row.user else None
+            window_of(self._ground).check(known.platform_version, own)
 
     def _start_values(self, row: ServerRow, request: StartRequest) -> dict[str, object]:
         values: dict[str, object] = {

@@ -40,12 +40,14 @@ from atoll.checkpoints.models import (
 )
 from atoll.checkpoints.naming import checked_server
 from atoll.checkpoints.nodes import Nodes
+from atoll.checkpoints.rebasing import Rebasing
 from atoll.checkpoints.reconciler import reconcilers
 from atoll.checkpoints.saving import new_checkpoint, unchanged
 from atoll.checkpoints.servers import Servers
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings
 from atoll.checkpoints.store import CheckpointRow, ServerRow
 from atoll.checkpoints.targets import LayoutTargets, Targets
+from atoll.checkpoints.window import window_of
 from atoll.kit.db import Database, now
 from atoll.kit.errors import ConflictError, NotFoundError, UnavailableError
 from atoll.kit.home import Home
@@ -80,11 +82,12 @@ class Checkpoints:
         self.servers = Servers(self.ground, self.nodes, targets)
         self.held = Held(self.ground, self.servers)
         self.environments = Environments(self.ground, self.request, targets)
+        self.rebasing = Rebasing(self.ground, targets)
         self._database = database
 
     def reconcilers(self) -> list[Reconciler]:
         """The loops that carry everything out."""
-        return reconcilers(self.ground, self.nodes)
+        return reconcilers(self.ground, self.nodes, self.rebasing)
 
     def page(
         self, caller: Caller, user: str | None, segment: str | None, cursor: str | None, limit: int
@@ -101,7 +104,11 @@ class Checkpoints:
             grants = sharing.by_checkpoint(session, [row.id for row in rows])
             items = [
                 views.checkpoint_view(
-                    row, _current(session, row), turns.get(row.id), grants.get(row.id, ())
+                    row,
+                    window_of(self.ground),
+                    _current(session, row),
+                    turns.get(row.id),
+                    grants.get(row.id, ()),
                 )
                 for row in rows[:limit]
             ]
@@ -119,7 +126,7 @@ class Checkpoints:
         after = cursor if cursor is not None and is_id(cursor) else None
         with self._database.read() as session:
             rows = sharing.page(session, name, principals, after, limit)
-        items = [views.checkpoint_view(row, None) for row in rows[:limit]]
+        items = [views.checkpoint_view(row, window_of(self.ground)) for row in rows[:limit]]
         return Page(items=items, next=rows[limit - 1].id if len(rows) > limit else None)
 
     def share(self, caller: Caller, id_: str, principal: Principal) -> Checkpoint:
@@ -138,14 +145,16 @@ class Checkpoints:
 
     def _own_view(self, session: Session, row: CheckpointRow) -> Checkpoint:
         turn = self.nodes.turns_of(session, [row]).get(row.id)
-        return views.checkpoint_view(row, _current(session, row), turn, sharing.of(session, row.id))
+        current, grants = _current(session, row), sharing.of(session, row.id)
+        return views.checkpoint_view(row, window_of(self.ground), current, turn, grants)
 
     def show(self, caller: Caller, id_: str) -> Checkpoint:
         """One checkpoint of the caller's, or one that is shared with the caller."""
         with self._database.read() as session:
             row = _readable(session, caller, id_)
-            own = row.user == caller.name or caller.admin
-            return self._own_view(session, row) if own else views.checkpoint_view(row, None)
+            if row.user == caller.name or caller.admin:
+                return self._own_view(session, row)
+        return views.checkpoint_view(row, window_of(self.ground))
 
     def save(self, caller: Caller, request: CheckpointRequest) -> Checkpoint:
         """Save one of the caller's servers now; the calling one where none is named.
@@ -186,6 +195,12 @@ class Checkpoints:
                         store.change_checkpoint(session, waiting, note=note)
                     return waiting
             return store.add_checkpoint(session, new_checkpoint(server, trigger, note))
+
+    def rebase(self, caller: Caller, id_: str) -> Checkpoint:
+        """Have a checkpoint of the caller's own rebased onto the newest base: the one that comes of it."""
+        with self._database.write() as session:
+            source = _readable(session, caller, id_)
+            return self._own_view(session, self.rebasing.request(session, caller, source))
 
     def edit(self, caller: Caller, id_: str, edit: CheckpointEdit) -> Checkpoint:
         """Change the note or the pin."""

@@ -27,6 +27,8 @@ class CheckpointSettings(Section):
     remove_after_s: Annotated[float, Field(ge=0, le=30 * 86400)] = 3600.0
     """From a registry, after the checkpoint was deleted: a node may be pulling it yet."""
     most_user_bytes: Annotated[int, Field(ge=0)] = 0  # stored, of one user; 0: no limit
+    versions_back: Annotated[int, Field(ge=0, le=1000)] = 4
+    """How many minor versions of the platform older a saved environment may be and still start."""
 
 
 class NodeSettings(Section):

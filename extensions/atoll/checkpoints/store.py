@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import JSON, BigInteger, ForeignKey, UniqueConstraint, delete, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from atoll.checkpoints.models import CheckpointStatus, ServerStatus
+from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
 from atoll.kit.db import Base, Moment, Row, guarded_update, now
 from atoll.kit.errors import ConflictError
 from atoll.kit.events import Change, record
@@ -106,6 +106,12 @@ class CheckpointRow(Row):
     lease_until: Mapped[datetime | None] = mapped_column(Moment)
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime | None] = mapped_column(Moment)  # when it is tried again
+    platform_version: Mapped[str | None]  # as its base's label says; None where that has none
+    python_version: Mapped[str | None]  # likewise
+    architecture: Mapped[str | None]  # of its image, as OCI names it
+    job: Mapped[str | None]  # a rebase's: the job that installs
+    rebase: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))  # its plan
+    container: Mapped[str | None]  # a rebase's, where its job ran in one
 
 
 class GrantRow(Base):
@@ -186,9 +192,9 @@ def write_checkpoint(session: Session, row: CheckpointRow, values: Values) -> No
     change_checkpoint(session, row, event="changed", **values)
 
 
-def follow(session: Session, server: ServerRow, values: Values) -> None:
+def follow(session: Session, row: CheckpointRow, server: ServerRow, values: Values) -> None:
     """Let a server that is being saved say of itself what its checkpoint does."""
-    if server.status == ServerStatus.SAVING:
+    if server.status == ServerStatus.SAVING and row.trigger != Trigger.REBASE:
         told = {
             name: values[name] for name in ("reason", "message", "done", "total") if name in values
         }
@@ -241,10 +247,11 @@ def checkpoints_page(
 
 
 def working_checkpoints(session: Session, server_id: str | None = None) -> list[CheckpointRow]:
-    """Checkpoints that are not final, oldest first."""
+    """Checkpoints that are not final, oldest first; of a server those that save it, no rebases."""
     query = select(CheckpointRow).where(CheckpointRow.status.in_(WORKING))
     if server_id is not None:
-        query = query.where(CheckpointRow.server_id == server_id)
+        saves = CheckpointRow.trigger != Trigger.REBASE
+        query = query.where(CheckpointRow.server_id == server_id, saves)
     return list(session.scalars(query.order_by(CheckpointRow.id)))
 
 

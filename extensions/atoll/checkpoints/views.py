@@ -21,6 +21,7 @@ from atoll.checkpoints.models import (
 )
 from atoll.checkpoints.node_queue import Turn
 from atoll.checkpoints.store import CheckpointRow, ServerRow
+from atoll.checkpoints.window import Window
 
 MARK = "ATOLL_SERVER_START"
 """The environment variable that marks every process of one start."""
@@ -61,11 +62,12 @@ def fresh_server(user: str, name: str, base_name: str) -> Server:
 
 def checkpoint_view(
     row: CheckpointRow,
-    current: str | None,
+    window: Window,
+    current: str | None = None,
     turn: Turn | None = None,
     shared_with: Sequence[str] = (),
 ) -> Checkpoint:
-    """A checkpoint; `current` is the id of its server's, `turn` why it waits for an agent if it does."""
+    """A checkpoint; `window` is what still starts, `current` the id of its server's, `turn` why it waits if it does."""
     told = turn if row.reason is None else None  # what went wrong before says more
     return Checkpoint(
         id=CheckpointId(row.id),
@@ -82,12 +84,15 @@ def checkpoint_view(
         parent=_digest(row.parent),
         base=_digest(row.base),
         base_name=row.base_name,
+        platform_version=row.platform_version,
+        too_old=window.too_old(row.platform_version),
         current=row.id == current,
         shared_with=list(shared_with),
         layer_size=row.layer_size,
         size=row.size,
         changes=Changes.model_validate(row.changes) if row.changes is not None else None,
         left_out=[LeftOut.model_validate(item) for item in row.left_out],
+        job=row.job,
         created_at=row.created_at,
         finished_at=row.finished_at,
     )
@@ -96,7 +101,9 @@ def checkpoint_view(
 def preparation_view(
     row: ServerRow,
     directory: EnvironmentDirectory,
+    *,
     image: str | None = None,
+    architecture: str | None = None,
     hold_token: str = "",
     turn: Turn | None = None,
 ) -> Preparation:
@@ -123,6 +130,7 @@ def preparation_view(
         fallback=row.fallback,
         contained=row.contained,
         image=image if ready else None,
+        architecture=architecture if ready and row.contained else None,
         hold_token=hold_token if ready and row.contained else "",
     )
 

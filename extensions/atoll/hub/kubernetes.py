@@ -43,6 +43,7 @@ _BROKEN: Final = re.compile(
 _GIVEN_UP_S: Final = 5.0
 _RUNTIME: Final = "/tmp/atoll"  # noqa: S108  # in the server's own container
 _REMEMBERED: Final = "home_path"
+_ARCHITECTURE: Final = "kubernetes.io/arch"
 _CHANGED: Final = (
     "image",
     "cpu_limit",
@@ -77,13 +78,14 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
     volumes: Any
     volume_mounts: Any
     tolerations: Any
+    node_selector: Any
     pod_affinity_required: Any
     image_pull_secrets: Any
 
     contained = True
     _scarcity: ClassVar[Scarcity] = Scarcity()
     _configured: dict[str, Any] | None = None  # the operator's options, before a profile's
-    _own_image: tuple[str, Any] = ("", None)  # the profile's, and the secrets to pull it with
+    _own: tuple[str, Any, Any] = ("", None, {})  # the profile's image, its secrets, and nodes
     _home_path: str | None = None
 
     def get_state(self) -> dict[str, Any]:
@@ -120,14 +122,30 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
 
     async def load_user_options(self) -> None:
         """What was chosen was taken before, from our profiles; a `profile_list` is KubeSpawner's."""
-        self.image, self.image_pull_secrets = self._own_image  # another try may have changed them
+        # another try may have changed them
+        self.image, self.image_pull_secrets, self.node_selector = self._own
         if self.profile_list:
             await self._load_listed()
         preparation = self.preparation
         if preparation is not None and preparation.image is not None:
             self.image = preparation.image
+            self._to_nodes_of(preparation.architecture)
             if self.pull_secret:
                 self.image_pull_secrets = [*(self.image_pull_secrets or []), self.pull_secret]
+
+    def _to_nodes_of(self, architecture: str | None) -> None:
+        """An image has one architecture: its pod goes to nodes of that. Raises StartRefused."""
+        wanted = self.node_selector.get(_ARCHITECTURE, architecture)
+        if architecture is None:
+            return
+        if wanted != architecture:
+            raise StartRefused(
+                f"This environment was saved on {architecture}, and the profile is for {wanted}."
+                " Choose another profile, or start fresh and rebase the environment there.",
+                reason="architecture",
+                status=409,
+            )
+        self.node_selector = {**self.node_selector, _ARCHITECTURE: architecture}
 
     async def get_pod_manifest(self) -> V1Pod:
         """KubeSpawner's pod, and what the platform needs of it."""
@@ -263,7 +281,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
 
     def _request(self) -> StartRequest:
         request: StartRequest = super()._request() if not self.profile_list else self._of_list()
-        self._own_image = (self.image, self.image_pull_secrets)
+        self._own = (self.image, self.image_pull_secrets, self.node_selector)
         return request.model_copy(update={"contained": True})
 
     def _set_up(self, profile: Profile) -> None:

@@ -33,6 +33,7 @@ class Choice:
     value: str
     title: str
     detail: str
+    problem: str = ""  # why a start from it would be refused
 
 
 async def form(spawner: Any) -> str:
@@ -105,7 +106,11 @@ def choices(
     offered.sort(key=lambda one: one.created_at, reverse=True)
     before: Choice | None = None
     if server.failed_start:
-        earlier = [one for one in offered if known is None or one.created_at < known.created_at]
+        earlier = [
+            one
+            for one in offered
+            if (known is None or one.created_at < known.created_at) and one.too_old is None
+        ]
         if earlier:
             before = Choice(
                 str(earlier[0].digest), "Go back to the one before it", describe(earlier[0], now)
@@ -116,11 +121,14 @@ def choices(
         "first": _first_choice(server, known, now),
         "before": before,
         "fresh": Choice(BASE, "Start fresh", server.base_name),
-        "earlier": [Choice(str(one.digest), _title(one, now), _contents(one)) for one in offered],
+        "earlier": [
+            Choice(str(one.digest), _title(one, now), _contents(one), _problem(one))
+            for one in offered
+        ],
         "shared": [
             Choice(str(one.digest), f"{one.user}, {when(one.created_at, now)}", _contents(one))
             for one in others
-            if one.digest not in by_digest
+            if one.digest not in by_digest and one.too_old is None
         ],
     }
 
@@ -129,13 +137,23 @@ def _first_choice(server: Server, known: Checkpoint | None, now: datetime) -> Ch
     """How to go on; None for who has never started."""
     title = "Go back, as you chose" if server.continues_from else "Continue where you stopped"
     if known is not None:
-        return Choice(LAST, title, describe(known, now))
+        return Choice(LAST, title, describe(known, now), _problem(known))
     if server.status == ServerStatus.FRESH:
         return None
     if server.status in _STILL_SAVED:
         return Choice(LAST, title, "with all that is being saved now")
     unchanged = server.environment is None and server.continues_from is None
     return Choice(LAST, title, f"nothing added to {server.base_name}" if unchanged else "")
+
+
+def _problem(checkpoint: Checkpoint) -> str:
+    """Why it does not start any more, and what to do; empty where it does."""
+    if checkpoint.too_old is None:
+        return ""
+    return (
+        f"{checkpoint.too_old} Rebase it onto the newer base: start fresh and choose Rebase… in the"
+        f" Environment panel, or `atoll checkpoints rebase {checkpoint.id}`."
+    )
 
 
 def describe(checkpoint: Checkpoint, now: datetime) -> str:

@@ -54,6 +54,10 @@ class Environments(Protocol):
         """What a node pulls to run in the environment; None for the platform's base."""
         ...
 
+    def keeps(self, job: str) -> bool:
+        """Whether what a job that has ended left behind is still needed."""
+        ...
+
     def materialise(self, digest: str, path: Path) -> dict[str, str]:
         """Unpack the environment into `path`; the variables to run in it."""
         ...

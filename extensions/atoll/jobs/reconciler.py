@@ -89,7 +89,9 @@ class JobReconciler:
 
     def _clear(self, key: str) -> None:
         """A job that is over: remove what somebody had no time to."""
-        if key in self._left or key in self._ground.runner.alive():
+        if key not in self._left and key not in self._ground.runner.alive():
+            return
+        if not self._ground.environments.keeps(key):
             self._ground.runner.clear(key)
             self._left.discard(key)
 
@@ -240,7 +242,8 @@ class JobReconciler:
             )
             self._ground.environments.release(session, holder(row.id))
             store.tell_line(session, row.queue)
-        self._ground.runner.clear(row.id)
+        if not self._ground.environments.keeps(row.id):
+            self._ground.runner.clear(row.id)
         return None
 
     def _overdue(self, row: JobRow) -> bool:

@@ -97,6 +97,11 @@ class Jobs:
         settings = self._settings
         return settings.most_notebook + settings.most_files * 4 // 3 + _BESIDE_NOTEBOOK
 
+    @property
+    def runner(self) -> Runner:
+        """What carries them out."""
+        return self._runner
+
     def reconcilers(self) -> list[Reconciler]:
         """The loop that carries everything out."""
         return [JobReconciler(self.ground)]
@@ -109,8 +114,11 @@ class Jobs:
         """Close the runner's connections."""
         self._runner.close()
 
-    def create(self, caller: Caller, request: JobRequest) -> Job:
-        """Submit a notebook. Raises InvalidError, TooLargeError, ConflictError, which say why not."""
+    def create(self, caller: Caller, request: JobRequest, id_: str | None = None) -> Job:
+        """Submit a notebook. Raises InvalidError, TooLargeError, ConflictError, which say why not.
+
+        `id_` is the job's, where that had to be known before.
+        """
         settings = self._settings
         notebooks.check(request.notebook)
         kernel = notebooks.kernel_of(request.notebook, self._kernels(caller.name))
@@ -128,7 +136,7 @@ class Jobs:
             self.ground.environments.check(caller.name, server or "")
         files = self._files(caller, request)
         row = JobRow(
-            id=new_id("j"),
+            id=id_ or new_id("j"),
             created_at=self.ground.clock(),
             user=caller.name,
             name=_shown_name(request.name),

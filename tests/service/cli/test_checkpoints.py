@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from atoll.checkpoints import client
 from atoll.checkpoints.models import StartRequest
+from atoll.kit.db import Database
+from atoll.kit.home import Home
 from atoll.kit.http import Connection
+from sqlalchemy import text
+
+from tests.databases import url_of
 
 from .conftest import Shell
 
@@ -63,3 +68,34 @@ def test_what_cannot_be_is_told_in_a_sentence(ada: Shell) -> None:
     said = ada.atoll("checkpoints", "save", "nosuchserver", status=5).stderr
     assert "not started yet" in said
     ada.atoll("checkpoints", "delete", "c-0192f0c1a2b3c4d5e6f7a8", "--yes", status=4)
+
+
+def test_rebasing_says_what_is_not_in_it_and_how_to_go_over(
+    ada: Shell, server: Path, home: Home
+) -> None:
+    (server / "notes.txt").write_text("to be rebased")
+    old = ada.json("checkpoints", "save", "-", "-m", "to be rebased")["id"]
+    said = ada.atoll("checkpoints", "rebase", old, status=5).stderr
+    assert "newest base already" in said
+    ada.as_("bob").atoll("checkpoints", "rebase", old, status=4)
+    database = Database(url_of(home))
+    with database.write() as session:
+        session.execute(text("UPDATE checkpoints SET platform_version = '0.0.1'"))
+    database.close()
+
+    done = ada.atoll("checkpoints", "rebase", old)
+
+    new = done.stdout.strip()
+    assert "Not in it: notes.txt: 1 file" in " ".join(done.stderr.split())
+    assert f"atoll checkpoints restore {new}" in " ".join(done.stderr.split())
+    assert ada.json("checkpoints", "show", new)["trigger"] == "rebase"
+    code = (
+        "import atoll\n"
+        "found = next(one for one in atoll.checkpoints('-') if one.note == 'to be rebased')\n"
+        "print(found.left_out[0].path, found.rebase().status)\n"
+    )
+    database = Database(url_of(home))
+    with database.write() as session:
+        session.execute(text("UPDATE checkpoints SET platform_version = '0.0.1'"))
+    database.close()
+    assert ada.python(code) == "notes.txt ready"

@@ -22,6 +22,7 @@ from atoll.checkpoints import service as checkpoint_service
 from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.settings import CheckpointSettings
 from atoll.jobs import routes, run_routes, service
+from atoll.jobs.kept import KeptJobs
 from atoll.jobs.runners.choice import runner_of
 from atoll.jobs.service import Jobs
 from atoll.jobs.settings import JobSettings
@@ -107,6 +108,7 @@ def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
     )
     runner = runner_of(settings, cluster, database=database, home=home, environments=environments)
     jobs = Jobs(database, home, settings, environments, hub, service_url=url, runner=runner)
+    checkpoints.rebasing.jobs = KeptJobs(jobs)
     events = EventStream(database)
     auth = HubAuth(
         "http://hub/hub/api/",

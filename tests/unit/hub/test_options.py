@@ -223,3 +223,16 @@ def test_what_others_share_is_offered_with_its_owner_and_a_warning() -> None:
     nothing = options.choices(_server(), [own], NOW)
     page = _page({}, nothing, cards=True)
     assert "others share" not in page
+
+
+def test_an_environment_that_is_too_old_cannot_be_chosen_and_says_what_to_do() -> None:
+    old = _checkpoint(1, too_old="It was made with version 0.1.")
+    older = _checkpoint(2, too_old="It was made with version 0.0.")
+    server = _server(environment=old.digest)
+    found = options.choices(server, [old, older], NOW, [older.model_copy(update={"user": "bob"})])
+    page = _page(DEFAULT_PROFILES, found)
+    assert 'value="last" disabled' in page
+    assert 'value="base" checked autofocus' in page
+    assert f'value="{older.digest}" disabled' in page
+    assert page.count("<code>atoll checkpoints rebase") == 2
+    assert found["shared"] == []

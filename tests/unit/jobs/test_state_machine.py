@@ -64,6 +64,9 @@ class Environments:
     def reference(self, _: str) -> str | None:
         return None
 
+    def keeps(self, _: str) -> bool:
+        return False
+
     def materialise(self, _: str, __: Path) -> dict[str, str]:
         return {}
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -76,6 +77,15 @@ class Seen:
     again_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerOfJob:
+    """The container in which a job ran, as NAMESPACE/POD/CONTAINER, and its image by digest."""
+
+    node: str
+    container: str
+    image: str
+
+
 class Said(BaseModel):
     """A process's last word about its job."""
 
@@ -117,6 +127,10 @@ class Runner(Protocol):
 
     def clear(self, id_: str) -> None:
         """Remove what only a running job needs; log and output stay."""
+        ...
+
+    def environment(self, id_: str) -> Path | ContainerOfJob | None:
+        """Where the environment of a job that has ended lies until `clear`; None where it is gone."""
         ...
 
     def remove(self, id_: str) -> None:

@@ -19,7 +19,7 @@ from atoll.jobs.logfile import LogFile
 from atoll.jobs.manifests import CONTAINER, JOB, Place
 from atoll.jobs.pods import Circumstances, Stage
 from atoll.jobs.resources import size_of
-from atoll.jobs.runners import Loop, Outcome, Said, Seen, Work
+from atoll.jobs.runners import ContainerOfJob, Loop, Outcome, Said, Seen, Work
 from atoll.kit.db import Database, now
 from atoll.kit.errors import AtollError, InvalidError, UnavailableError
 from atoll.kit.home import Home
@@ -141,6 +141,16 @@ class KubernetesRunner:
             self._delete(pod, grace_s=0)
         elif pod.metadata.deletion_timestamp is None:
             self._delete(pod, grace_s=_END_GRACE_S)
+
+    def environment(self, id_: str) -> ContainerOfJob | None:
+        """The pod's container, whose layer is there as long as the pod."""
+        pod = self._get(id_)
+        container = pod.container(CONTAINER) if pod is not None else None
+        if pod is None or container is None or container.state.terminated is None:
+            return None
+        image = container.image_id.removeprefix("docker-pullable://")
+        where = f"{pod.metadata.namespace}/{pod.metadata.name}/{CONTAINER}"
+        return ContainerOfJob(pod.spec.node_name, where, image) if "@sha256:" in image else None
 
     def remove(self, id_: str) -> None:
         """Remove the job's directory; its pod and its secret went with its end."""

@@ -125,6 +125,11 @@ class LocalRunner:
             if folder.is_dir() and not folder.is_symlink():
                 remove_tree(folder)
 
+    def environment(self, id_: str) -> Path | None:
+        """The directory that the environment was unpacked into."""
+        place = self._place(id_).environment
+        return place if place.is_dir() and not place.is_symlink() else None
+
     def remove(self, id_: str) -> None:
         """Remove the job's directory."""
         self._files.remove(id_)

@@ -20,7 +20,11 @@ const DEFAULT_SERVER = '-';
 /** Reasons to wait that pass by themselves. */
 const IN_LINE = new Set(['its_turn', 'node_busy', 'cluster_busy', 'server_busy']);
 
-const FINAL = new Set<Checkpoint['status']>(['ready', 'refused', 'failed']);
+export const FINAL: ReadonlySet<Checkpoint['status']> = new Set<Checkpoint['status']>([
+  'ready',
+  'refused',
+  'failed'
+]);
 
 export class EnvironmentModel extends LiveModel {
   constructor(
@@ -59,7 +63,7 @@ export class EnvironmentModel extends LiveModel {
 
   /** The checkpoint that is being made now, if any. */
   get saving(): Checkpoint | null {
-    return this._checkpoints.find(checkpoint => !FINAL.has(checkpoint.status)) ?? null;
+    return this.saves.find(checkpoint => !FINAL.has(checkpoint.status)) ?? null;
   }
 
   /** Why the checkpoint that is being made does not go on, where something is wrong. */
@@ -70,7 +74,7 @@ export class EnvironmentModel extends LiveModel {
 
   /** The newest checkpoint, where it failed and nothing was saved since. */
   get failed(): Checkpoint | null {
-    const [newest] = this._checkpoints;
+    const [newest] = this.saves;
     if (newest === undefined || (newest.status !== 'failed' && newest.status !== 'refused')) {
       return null;
     }
@@ -121,6 +125,18 @@ export class EnvironmentModel extends LiveModel {
   /** Take back a choice to go back. */
   async stay(): Promise<void> {
     await this.api.delete(`${this.path}/continuation`);
+    await this.refresh();
+  }
+
+  /** Have what it has installed over the newest base, as a checkpoint of its own. */
+  async rebase(checkpoint: Checkpoint): Promise<void> {
+    await this.api.post<Checkpoint>(`checkpoints/${segment(checkpoint.id)}/rebase`);
+    await this.refresh();
+  }
+
+  /** Stop a rebase that goes on. */
+  async cancel(checkpoint: Checkpoint): Promise<void> {
+    await this.api.post<Checkpoint>(`checkpoints/${segment(checkpoint.id)}/cancel`);
     await this.refresh();
   }
 
@@ -175,6 +191,11 @@ export class EnvironmentModel extends LiveModel {
 
   protected override concerns(event: Event): boolean {
     return event.kind === 'checkpoint' || event.kind === 'server';
+  }
+
+  /** The checkpoints that save this server: a rebase saves none. */
+  private get saves(): readonly Checkpoint[] {
+    return this._checkpoints.filter(checkpoint => checkpoint.trigger !== 'rebase');
   }
 
   private get segment(): string {

@@ -12,8 +12,9 @@ import { pinIcon } from '../views/icons';
 import { CopyButton, IconButton, openMenu, ProblemView, Tabs, TextButton } from '../views/parts';
 import { CheckpointChanges } from './changes';
 import { imageName, name, trigger } from './describe';
-import type { EnvironmentModel } from './model';
+import { FINAL, type EnvironmentModel } from './model';
 import type { EnvironmentProps } from './panel';
+import { rebase, Rebasing, TooOld } from './rebase';
 import { ShareForm, whom } from './share';
 
 type RowProps = EnvironmentProps & { checkpoint: Checkpoint; action: Action };
@@ -25,9 +26,7 @@ export function CheckpointRow(props: RowProps): ReactElement {
   const ready = checkpoint.status === 'ready';
   const created = new Date(checkpoint.created_at);
   const packages = checkpoint.changes?.packages.length ?? 0;
-  const mark = ready ? (checkpoint.current ? '●' : '○') : '▲';
-  const mood = ready ? (checkpoint.current ? 'good' : 'none') : 'bad';
-  const says = !ready ? 'not saved' : checkpoint.current ? 'current' : '';
+  const { mark, mood, says } = glance(checkpoint);
   return (
     <li data-testid={`atoll-checkpoint-${checkpoint.id}`}>
       <div className={`atoll-Row${open ? ' atoll-mod-chosen' : ''}`}>
@@ -89,6 +88,21 @@ function tooltip(checkpoint: Checkpoint, says: string): string {
   return lines.filter(line => line !== '').join('\n');
 }
 
+/** A mark, and what it says to those who do not see it. */
+function glance(checkpoint: Checkpoint): { mark: string; mood: string; says: string } {
+  if (!FINAL.has(checkpoint.status)) {
+    return { mark: '↻', mood: 'busy', says: 'being made' };
+  }
+  if (checkpoint.status !== 'ready') {
+    return { mark: '▲', mood: 'bad', says: 'not saved' };
+  }
+  if (checkpoint.current) {
+    return { mark: '●', mood: 'good', says: 'current' };
+  }
+  const old = checkpoint.too_old !== null;
+  return { mark: '○', mood: old ? 'warning' : 'none', says: old ? 'too old to start' : '' };
+}
+
 /** What everything began with, below the checkpoints. */
 export function BaseRow(props: EnvironmentProps & { base: string; action: Action }): ReactElement {
   const { base, action, startFresh } = props;
@@ -128,11 +142,15 @@ export function BaseRow(props: EnvironmentProps & { base: string; action: Action
 
 /** Whether there is anything to go back from. */
 function mayGoBack({ model, checkpoint }: RowProps): boolean {
-  return checkpoint.status === 'ready' && !(checkpoint.current && model.unsaved === 0);
+  const starts = checkpoint.status === 'ready' && checkpoint.too_old === null;
+  return starts && !(checkpoint.current && model.unsaved === 0);
 }
 
 function Details(props: RowProps): ReactElement {
   const { model, checkpoint, action, goBack } = props;
+  if (!FINAL.has(checkpoint.status)) {
+    return <Rebasing {...{ model, checkpoint, action }} />;
+  }
   if (checkpoint.status !== 'ready') {
     return (
       <div className="atoll-Row-details">
@@ -147,6 +165,8 @@ function Details(props: RowProps): ReactElement {
   }));
   return (
     <div className="atoll-Row-details">
+      <TooOld {...{ model, checkpoint, action }} />
+      {checkpoint.reason === 'incomplete' && <div role="note">{checkpoint.message}</div>}
       {mayGoBack(props) && (
         <TextButton
           disabled={action.busy}
@@ -162,7 +182,7 @@ function Details(props: RowProps): ReactElement {
           <summary>Not in it ({checkpoint.left_out.length})</summary>
           <ul className="atoll-Changes">
             {checkpoint.left_out.map(({ path, reason }) => (
-              <li key={path}>
+              <li key={`${path} ${reason}`}>
                 <code>{path}</code> <span className="atoll-quiet">{reason}</span>
               </li>
             ))}
@@ -184,11 +204,19 @@ function showMenu(anchor: HTMLElement, props: RowProps, setOpen: (open: boolean)
   const ready = checkpoint.status === 'ready';
   openMenu(anchor, [
     {
-      label: mayGoBack(props) || !ready ? 'Go back to it…' : 'Go back to it: it is what you have',
+      label:
+        mayGoBack(props) || !checkpoint.current
+          ? 'Go back to it…'
+          : 'Go back to it: it is what you have',
       disabled: !mayGoBack(props),
       run: () => action.run(() => goBack(checkpoint))
     },
     { label: 'Changes', disabled: !ready, run: () => setOpen(true) },
+    {
+      label: 'Rebase onto the newest base…',
+      disabled: !ready,
+      run: () => action.run(() => rebase(model, checkpoint))
+    },
     {
       label: checkpoint.pinned ? 'Unpin' : 'Pin (keep it for good)',
       disabled: !ready,

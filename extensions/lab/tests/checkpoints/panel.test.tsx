@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/react';
+import { cleanup, fireEvent, render, screen, waitFor, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import type { Checkpoint, Server } from '../../src/api';
@@ -173,4 +173,50 @@ test('a stopped server is told with the way to its start', async () => {
   expect((await screen.findByTestId('atoll-stopped')).textContent).toContain('jobs go on');
   const link = screen.getByRole('link', { name: 'Start it again' });
   expect(link.getAttribute('href')).toBe('/hub/spawn/ada');
+});
+
+test('what is too old to start says so, and leads to its rebase', async () => {
+  const old = checkpoint({ too_old: 'It was made with version 0.1.', platform_version: '0.1.0' });
+  platform.routes['POST checkpoints/c-1/rebase'] = () => ({ body: checkpoint({ id: 'c-2' }) });
+  await shown(server(), old);
+  const row = await screen.findByTestId('atoll-checkpoint-c-1');
+  expect(row.textContent).toContain('too old to start');
+  fireEvent.click(within(row).getAllByRole('button')[0] ?? row);
+  expect(screen.getByTestId('atoll-too-old').textContent).toContain('made with version 0.1');
+  expect(screen.queryByTestId('atoll-go-back')).toBeNull();
+  expect(screen.getByTestId('atoll-rebase').textContent).toBe('Rebase…');
+  await model.rebase(old);
+  expect(platform.said).toContain('POST checkpoints/c-1/rebase');
+});
+
+test('a rebase that goes on is no save of this server, and can be cancelled', async () => {
+  const going = checkpoint({
+    id: 'c-2',
+    trigger: 'rebase',
+    status: 'copying',
+    message: 'Packages are being installed: step 2 of 5.'
+  });
+  platform.routes['POST checkpoints/c-2/cancel'] = () => ({ body: going });
+  await shown(server(), going, checkpoint());
+  expect(model.saving).toBeNull();
+  const row = await screen.findByTestId('atoll-checkpoint-c-2');
+  fireEvent.click(within(row).getAllByRole('button')[0] ?? row);
+  expect(screen.getByTestId('atoll-rebasing').textContent).toContain('step 2 of 5');
+  fireEvent.click(screen.getByTestId('atoll-rebase-cancel'));
+  await waitFor(() => {
+    expect(platform.said).toContain('POST checkpoints/c-2/cancel');
+  });
+});
+
+test('a rebase that could not bring everything over says so', async () => {
+  const message = '1 of 3 packages are not in it as they were: conch.';
+  const left = [{ path: 'conch 1.0', reason: 'No matching distribution found' }];
+  await shown(
+    server(),
+    checkpoint({ trigger: 'rebase', reason: 'incomplete', message, left_out: left })
+  );
+  const row = await screen.findByTestId('atoll-checkpoint-c-1');
+  fireEvent.click(within(row).getAllByRole('button')[0] ?? row);
+  expect(row.textContent).toContain(message);
+  expect(row.textContent).toContain('No matching distribution found');
 });
