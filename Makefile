@@ -74,11 +74,11 @@ status: ## what runs
 test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, service, platform, browser, wheel, demos
 	@$(MAKE) --no-print-directory lint
 	@cd $(LAB) && npm test --silent
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "$(QUICK)" --ignore=tests/postgres tests
-	@$(PYTHON) -m pytest -m "(platform or browser) and not slow and not kubernetes" tests
+	@$(PYTHON) -m pytest -n 2 -m "$(QUICK)" --ignore=tests/postgres tests
+	@$(PYTHON) -m pytest -n 2 -m "(platform or browser) and not slow and not kubernetes" tests
 
 test-postgres: $(STAMPS)/test ## the service's tests again, on PostgreSQL instead of SQLite
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --database=postgres --durations=10 \
+	@$(PYTHON) -m pytest -n 2 --database=postgres --durations=10 \
 	  tests/service tests/unit/kit/test_db.py tests/unit/kit/test_events.py tests/unit/jobs/test_identities.py tests/postgres
 
 test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of KUBECONFIG (REGISTRY= of its images, KUBE_TESTS=)
@@ -86,10 +86,10 @@ test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of
 	@$(PYTHON) -m pytest -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
 
 test-fast: $(STAMPS)/test ## the tests that start no platform
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "$(QUICK)" --ignore=tests/postgres tests
+	@$(PYTHON) -m pytest -n 2 -m "$(QUICK)" --ignore=tests/postgres tests
 
 test-slow: $(STAMPS)/test ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
-	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --dist loadgroup --timeout=3600 \
+	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --timeout=3600 \
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/unit/oci tests/unit/jobs tests/unit/checkpoints \
 	  tests/service/nodes/test_many_at_once.py tests/service/test_hostile_requests.py
 	@$(PYTHON) -m pytest --timeout=3600 -m slow tests

@@ -1,4 +1,5 @@
-"""What all tests share: one that did not run counts as a failure; the database they run on."""
+"""What all tests share: one that did not run counts as a failure; the database they run on; and which
+of them stay together where several processes run them."""
 
 from __future__ import annotations
 
@@ -6,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.databases import DATABASES
+
+TOGETHER = ("tests/browser", "tests/contract/agent", "tests/demos", "tests/platform")
+"""Folders whose tests one process runs: they share a platform, or a containerd, or build on each other."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +28,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Take the choice."""
     DATABASES.kind = config.getoption("--database")
+
+
+class Together(LoadScopeScheduling):
+    """Gives each process whole modules, so that what a module shares is made once, and whole folders."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if module.startswith(f"{folder}/")), module)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
+    """Called by xdist, whose own groups by marks do nothing with pytest 9.2."""
+    return Together(config, log)
 
 
 def pytest_runtest_setup() -> None:

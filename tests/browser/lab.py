@@ -50,6 +50,9 @@ class Person:
         self._shots = shots
         self._shot = 0
         self._typed = 0
+        # JupyterLab asks which kernel where it has not heard yet of the one that the notebook names
+        asked = page.locator(".jp-Dialog", has_text="Select Kernel")
+        page.add_locator_handler(asked, lambda: asked.get_by_role("button", name="Select").click())
 
     def see(self, name: str) -> None:
         """Keep a picture of what is on the screen."""
@@ -142,14 +145,25 @@ class Person:
     def type(self, command: str, home: Path) -> int:
         """Type a command into the terminal in front and answer with its exit status.
 
-        The screen is a drawing, so the shell says in a file of the home that it is done.
+        The screen is a drawing, so the shell says in files of the home that it listens, before which
+        keys are lost, and that it is done.
         """
         self._typed += 1
-        said = home / f".typed-{self._typed}"
-        self._terminal.focus()
-        self.page.keyboard.insert_text(f"{command}; echo $? > ~/{said.name}")
-        self.page.keyboard.press("Enter")
+        heard, said = (home / f".{what}-{self._typed}" for what in ("heard", "typed"))
+
+        def listens() -> bool:
+            self._enter(f"touch ~/{heard.name}")
+            self.page.wait_for_timeout(300)
+            return heard.exists()
+
+        until(listens)
+        self._enter(f"{command}; echo $? > ~/{said.name}")
         return int(until(lambda: said.read_text().strip() if said.exists() else "", WORK_MS))
+
+    def _enter(self, line: str) -> None:
+        self._terminal.focus()
+        self.page.keyboard.insert_text(line)
+        self.page.keyboard.press("Enter")
 
     def command(self, label: str) -> None:
         """Run a command from the palette."""

@@ -27,7 +27,7 @@ from .conftest import SHOTS
 from .drawing import draw
 from .lab import START_MS, WORK_MS, Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("platform")]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 REPORT = [
     ("parameters", "month = 1  # which month\nname = 'EWR'"),

@@ -89,7 +89,7 @@ def test_a_wrong_setting_stops_the_start_with_its_name_and_where_it_was_read(hom
     assert done.returncode != 0
     said = " ".join((done.stdout + done.stderr).split())
     assert "hub.named_servers = -3" in said
-    assert "atoll.toml" in said
+    assert "atoll.toml" in said.replace(" ", "")  # a line may end within a path
     assert "greater than or equal to 0" in said
 
 

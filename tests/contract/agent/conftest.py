@@ -12,14 +12,6 @@ from atoll.agent.runtimes.containerd import Containerd
 from tests.contract.agent.node import Node, running_node
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All in one group: a second containerd would cost more than it saves."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("agent"))
-
-
 @pytest.fixture(scope="session")
 def node() -> Iterator[Node]:
     with running_node() as started:
