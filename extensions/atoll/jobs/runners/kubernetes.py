@@ -143,11 +143,16 @@ class KubernetesRunner:
             self._delete(pod, grace_s=_END_GRACE_S)
 
     def environment(self, id_: str) -> ContainerOfJob | None:
-        """The pod's container, whose layer is there as long as the pod."""
+        """The pod's container, whose layer is there as long as the pod.
+
+        Raises UnavailableError in the moment between the job's last word and the pod's end.
+        """
         pod = self._get(id_)
         container = pod.container(CONTAINER) if pod is not None else None
-        if pod is None or container is None or container.state.terminated is None:
+        if pod is None or container is None:
             return None
+        if container.state.terminated is None:
+            raise UnavailableError("The job's pod has not ended yet.")
         image = container.image_id.removeprefix("docker-pullable://")
         where = f"{pod.metadata.namespace}/{pod.metadata.name}/{CONTAINER}"
         return ContainerOfJob(pod.spec.node_name, where, image) if "@sha256:" in image else None
