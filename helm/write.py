@@ -65,7 +65,7 @@ def chart() -> str:
             "type": "application",
             "version": project["version"],
             "appVersion": project["version"],
-            "kubeVersion": ">=1.30.0-0",  # admission policies and native sidecars
+            "kubeVersion": ">=1.30.0-0",  # admission policies
             "home": project["urls"]["Documentation"],
             "keywords": project["keywords"],
         },

@@ -1,8 +1,11 @@
-// atoll-hold runs beside a user's server and answers its preStop hook once the server is saved.
+// atoll-hold runs beside a user's server and keeps its pod there until the server is saved.
 //
 // The kubelet calls GET /hold before it ends the server's container, and waits for the answer. The
 // platform's service knows whether there is something to save; it is asked again and again, for as
 // long as the kubelet waits. The container is not touched meanwhile, so its files can be saved.
+//
+// The kubelet ends all containers of a pod at once, this one too. It stays for as long as the server
+// does: a pod goes, and with it what a container that ended has written, when the last one has ended.
 package main
 
 import (
@@ -22,6 +25,7 @@ const (
 	pause    = time.Second      // between two questions, and after one that got no answer
 	patience = 60 * time.Second // for an answer: the service holds one back for a third of that
 	most     = 4 << 10          // bytes of an answer that are read
+	callers  = 4                // at a time: the kubelet is one, and nobody else has a reason to ask
 )
 
 // Service is what knows whether the server may end.
@@ -94,22 +98,35 @@ func main() {
 		os.Exit(2)
 	}
 	service := NewService(url, token)
+	places := make(chan struct{}, callers)
 	handler := http.NewServeMux()
-	handler.HandleFunc("/hold", func(_ http.ResponseWriter, request *http.Request) {
+	handler.HandleFunc("/hold", func(response http.ResponseWriter, request *http.Request) {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+		default: // else whoever is in the pod could have its memory used up, and this program killed
+			http.Error(response, "this is asked already", http.StatusTooManyRequests)
+			return
+		}
 		say("asked to end")
 		service.Hold(request.Context())
 		say("let go")
 	})
 
 	// As the first process of its container it would ignore the signal.
-	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
+	told, ended := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
+	server := http.Server{Addr: ":" + port, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
-		<-ended
-		os.Exit(0)
+		<-told
+		service.Hold(context.Background())
+		server.Shutdown(context.Background()) // who was asking hears the answer
+		close(ended)
 	}()
 
-	server := http.Server{Addr: ":" + port, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	say(server.ListenAndServe().Error())
-	os.Exit(1)
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		say(err.Error())
+		os.Exit(1)
+	}
+	<-ended
 }

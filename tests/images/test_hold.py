@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -187,13 +187,49 @@ def test_nobody_is_asked_for_a_caller_that_went_away(service: Service, hold: Hol
     assert not service.asked.acquire(timeout=2.5)
 
 
-def test_it_ends_at_once_when_it_is_told_to(service: Service, hold: Holding) -> None:
+def test_it_ends_at_once_when_it_is_told_to_and_nothing_is_unsaved(
+    service: Service, hold: Holding
+) -> None:
+    hold.get("/")
+    service.answer = RELEASE
+    hold.process.send_signal(signal.SIGTERM)
+    assert hold.process.wait(1) == 0
+    assert service.tokens == ["token only-this-pod-has-it"]
+
+
+def test_told_to_end_it_stays_until_the_server_is_saved(service: Service, hold: Holding) -> None:
+    """The kubelet ends all containers at once; with the last one the pod goes, and every layer."""
+    hold.get("/")
+    hold.process.send_signal(signal.SIGTERM)
+    service.was_asked()
+    service.was_asked()
+    assert hold.process.poll() is None
+    service.answer = RELEASE
+    assert hold.process.wait(10) == 0
+
+
+def test_told_to_end_it_still_answers_who_asks(service: Service, hold: Holding) -> None:
     waiting = hold.call()
     service.was_asked()
     hold.process.send_signal(signal.SIGTERM)
-    assert hold.process.wait(1) == 0
-    with pytest.raises(httpx.HTTPError):
-        waiting.result(10)
+    service.was_asked()
+    service.was_asked()
+    late = hold.call()
+    service.was_asked()
+    assert not waiting.done()
+    service.answer = RELEASE
+    assert (waiting.result(10).status_code, late.result(10).status_code) == (200, 200)
+    assert hold.process.wait(10) == 0
+
+
+def test_many_who_ask_are_sent_away(service: Service, hold: Holding) -> None:
+    """Whoever is in the pod reaches it; it may not be killed for the memory that it uses."""
+    hold.get("/")
+    with ThreadPoolExecutor(40) as pool:
+        asking = as_completed([pool.submit(hold.get) for _ in range(40)])
+        assert {next(asking).result().status_code for _ in range(36)} == {429}
+        service.answer = RELEASE
+        assert {one.result().status_code for one in asking} == {200}
 
 
 def test_there_is_nothing_else_in_it(service: Service, hold: Holding) -> None:

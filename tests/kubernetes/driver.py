@@ -61,6 +61,12 @@ def objects(kind: str, namespace: str, selector: str = "") -> list[dict[str, Any
     return items
 
 
+def notebook(pod: dict[str, Any]) -> dict[str, Any]:
+    """The status of the container that is the user's server."""
+    statuses: list[dict[str, Any]] = pod["status"]["containerStatuses"]
+    return next(one for one in statuses if one["name"] == "notebook")
+
+
 @dataclass
 class Platform:
     """The installed platform. Passes for the one of `tests.platform.driver`, whose users use it."""

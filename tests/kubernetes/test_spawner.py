@@ -17,7 +17,7 @@ import yaml
 from atoll.checkpoints.models import ServerStatus
 
 from tests.kubernetes.cut import Cut
-from tests.kubernetes.driver import kubectl, run
+from tests.kubernetes.driver import kubectl, notebook, run
 from tests.kubernetes.hub_on_host import IMAGE, REGISTRY, SERVERS, Guest, Host, on_host
 from tests.platform.driver import eventually
 
@@ -74,8 +74,7 @@ def ended(guest: Guest) -> dict[str, Any]:
 
 def layer(pod: dict[str, Any]) -> Path:
     """The writable layer of the server's container, on this host."""
-    (status,) = pod["status"]["containerStatuses"]
-    id_ = status["containerID"].removeprefix("containerd://")
+    id_ = notebook(pod)["containerID"].removeprefix("containerd://")
     info = json.loads(run("ctr", "-n", "k8s.io", "containers", "info", id_))
     mounts = run(
         "ctr", "-n", "k8s.io", "snapshots", "--snapshotter", info["Snapshotter"],
@@ -142,7 +141,7 @@ def test_a_server_that_ends_by_itself_is_noticed_and_its_pod_stays(host: Host) -
         httpx.get(f"http://{ip}:8888/end", trust_env=False)
     eventually(di.servers, lambda servers: not servers)
     over = ended(di)
-    (status,) = over["status"]["containerStatuses"]
+    status = notebook(over)
     assert status["state"]["terminated"]["exitCode"] == 7
     assert (layer(over) / "opt/environment/began").exists()
 
@@ -321,8 +320,8 @@ def test_stop_save_and_continue_by_digest_with_an_agent_on_the_host(host: Host) 
     (saved,) = nia.checkpoints()
     nia.start()
     assert nia.sh("cat /opt/environment/mine") == "mine\n"
-    (notebook,) = nia.pod["spec"]["containers"]
-    assert notebook["image"] == f"localhost:5000/kept/nia@{saved.digest}"
+    server, _ = nia.pod["spec"]["containers"]
+    assert server["image"] == f"localhost:5000/kept/nia@{saved.digest}"
     nia.stop()
     eventually(nia.pods, lambda pods: not pods, 60)
 

@@ -41,7 +41,7 @@ class Containment(StrEnum):
 
     UNKNOWN = "unknown"  # nobody here looks after containers
     RUNNING = "running"
-    LEAVING = "leaving"  # somebody has it deleted, and it still runs: held until it is saved
+    LEAVING = "leaving"  # somebody has its pod deleted, which is held until it is saved
     ENDED = "ended"  # it will never run again; its layer is there while its pod is
 
 
@@ -53,7 +53,7 @@ class Containers(Protocol):
         ...
 
     def leaving(self, start_id: str) -> bool:
-        """Whether it is LEAVING, as far as is known here. Does not block."""
+        """Whether it is LEAVING and still runs, as far as is known here. Does not block."""
         ...
 
 

@@ -18,7 +18,8 @@ class Act(StrEnum):
     PLACE = "place"  # write down where its container is: it could not be saved without
     TELL_ENDED = "tell_ended"  # it ended by itself: its server is unsaved from now on
     LABEL = "label"  # protect an ended pod from being deleted: its layer goes with it
-    END = "end"  # its server is to be saved, and it still runs: whoever stopped it came no further
+    END = "end"  # its server is to be saved, and something in it runs: whoever stopped it came no
+    # further, or the server ended by itself and atoll-hold is still beside it
     DELETE = "delete"  # nothing of it is unsaved any more
     ORPHAN = "orphan"  # nobody knows its start: it is left alone, and listed
 
@@ -38,7 +39,8 @@ class SeenPod:
     """What Kubernetes says of the pod."""
 
     start_id: str
-    ended: bool  # no container of it will run again
+    ended: bool  # its server will not run again
+    ending: bool  # nothing else of it will run for long: it is over, or was told to end
     leaving: bool  # somebody has deleted it
     labelled: bool  # protected as unsaved
     placeable: bool  # its node and its container's image are known
@@ -65,6 +67,6 @@ def _unsettled(pod: SeenPod, kept: Kept) -> Act:
         return Act.TELL_ENDED if pod.ended else Act.NOTHING
     if kept.status not in _SETTLING or pod.leaving:
         return Act.NOTHING  # being prepared; or held by its preStop hook until it is saved
-    if not pod.ended:
+    if not pod.ending:
         return Act.END
     return Act.NOTHING if pod.labelled else Act.LABEL

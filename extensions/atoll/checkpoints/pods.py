@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import msgspec
+
 from atoll.checkpoints.ground import Containment
 from atoll.checkpoints.models import Place, ServerStatus
 from atoll.checkpoints.pod_policy import Act, Kept, SeenPod, decide
@@ -20,7 +22,7 @@ from atoll.kit.errors import UnavailableError
 from atoll.kit.kube.access import Access
 from atoll.kit.kube.api import Body, KubeApi, KubeConflictError, KubeNotFoundError
 from atoll.kit.kube.informer import Informer
-from atoll.kit.kube.objects import Pod
+from atoll.kit.kube.objects import END_S, Pod
 from atoll.kit.names import server_segment
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ CONTAINER: Final = "notebook"
 
 _END: Final[list[Body]] = [
     {"op": "add", "path": "/metadata/labels/atoll.dev~1unsaved", "value": "true"},
-    {"op": "add", "path": "/spec/activeDeadlineSeconds", "value": 1},
+    {"op": "add", "path": "/spec/activeDeadlineSeconds", "value": END_S},
 ]
 _AGAIN_S: Final = 0.5  # after an act: the informer may not have its effect yet
 
@@ -64,25 +66,29 @@ class PodList:
         if not self.informer.synced:
             raise UnavailableError("The pods of the cluster are not listed yet.")
         pod = self.of_start(start_id)
+        if pod is not None and not pod.ended and pod.metadata.deletion_timestamp is None:
+            pod = self._now(pod)
         if pod is None or pod.ended:
             return Containment.ENDED
-        if pod.metadata.deletion_timestamp is None:
-            try:
-                now = self._api.get(f"{self._path}/{pod.metadata.name}")
-            except KubeNotFoundError:
-                return Containment.ENDED
-            if now["metadata"]["uid"] != pod.metadata.uid:
-                return Containment.ENDED
-            if now["status"].get("phase") in ("Succeeded", "Failed"):
-                return Containment.ENDED
-            if not now["metadata"].get("deletionTimestamp"):
-                return Containment.RUNNING
-        return Containment.LEAVING
+        if pod.metadata.deletion_timestamp is not None:
+            return Containment.LEAVING
+        return Containment.ENDED if pod.ended_in(CONTAINER) else Containment.RUNNING
 
     def leaving(self, start_id: str) -> bool:
-        """Whether it is being deleted and still runs, as far as the list says."""
+        """Whether it is being deleted and its server still runs, as far as the list says."""
         pod = self.of_start(start_id)
-        return pod is not None and not pod.ended and pod.metadata.deletion_timestamp is not None
+        if pod is None or pod.ended_in(CONTAINER):
+            return False
+        return pod.metadata.deletion_timestamp is not None
+
+    def _now(self, pod: Pod) -> Pod | None:
+        """This very pod as it is now, None where it is gone."""
+        try:
+            found = self._api.get(f"{self._path}/{pod.metadata.name}")
+        except KubeNotFoundError:
+            return None
+        now = msgspec.convert(found, Pod)
+        return now if now.metadata.uid == pod.metadata.uid else None
 
     def gone(self, name: str) -> bool:
         """Whether the cluster has no pod of this name, for certain."""
@@ -233,7 +239,8 @@ def why_ended(pod: Pod) -> str | None:
 def _seen(pod: Pod) -> SeenPod:
     return SeenPod(
         start_id=pod.metadata.annotations.get(START, ""),
-        ended=pod.ended,
+        ended=pod.ended_in(CONTAINER),
+        ending=pod.ended or pod.told_to_end,
         leaving=pod.metadata.deletion_timestamp is not None,
         labelled=UNSAVED in pod.metadata.labels,
         placeable=place_of(pod) is not None,

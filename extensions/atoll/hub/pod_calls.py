@@ -15,7 +15,7 @@ from kubernetes_asyncio.client.rest import ApiException
 from atoll.hub import pod_refusals, pod_states
 from atoll.hub.pod_manifest import UNSAVED_LABEL
 from atoll.hub.pod_states import NOTEBOOK
-from atoll.kit.kube.objects import Pod
+from atoll.kit.kube.objects import END_S, Pod
 
 AWAY: Final = (aiohttp.ClientError, TimeoutError, OSError)
 """What is raised where the API server does not answer."""
@@ -108,7 +108,7 @@ class PodCalls:
         """The kubelet ends its containers at once, gracefully, and keeps what they wrote."""
         body = {
             "metadata": {"uid": pod.metadata.uid, "labels": {UNSAVED_LABEL: "true"}},
-            "spec": {"activeDeadlineSeconds": 1},
+            "spec": {"activeDeadlineSeconds": END_S},
         }
         at = (pod.metadata.name, pod.metadata.namespace)
         await self._in_time(self._api.patch_namespaced_pod(*at, body, _content_type=_MERGE))

@@ -1,4 +1,4 @@
-"""What the platform adds to a server's pod: the sidecar that holds it, who it is, what it may do.
+"""What the platform adds to a server's pod: what holds it, who it is, what it may do.
 
 Pure functions on the pod that KubeSpawner made from the operator's options. They add to what is
 there, and replace nothing that an operator said, but for `restartPolicy`: a container that the
@@ -45,7 +45,7 @@ _HOLD_USER: Final = 65532
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The sidecar that keeps a pod which somebody deletes until the service says it is saved."""
+    """What keeps a pod that somebody deletes until the service says it is saved."""
 
     image: str
     port: int
@@ -55,7 +55,7 @@ class Hold:
 
 
 def complete(pod: V1Pod, start_id: str, hold: Hold | None) -> V1Pod:
-    """The pod with all that the platform needs of it; `hold` is None where there is no sidecar."""
+    """The pod with all that the platform needs of it; `hold` is None where nothing holds it."""
     metadata: V1ObjectMeta = pod.metadata
     metadata.labels = {**(metadata.labels or {}), SERVER_LABEL: "true"}
     metadata.annotations = {**(metadata.annotations or {}), START_ANNOTATION: start_id}
@@ -74,7 +74,9 @@ def complete(pod: V1Pod, start_id: str, hold: Hold | None) -> V1Pod:
 
 
 def _hold(pod: V1Pod, hold: Hold) -> None:
-    pod.spec.init_containers = [_sidecar(hold), *(pod.spec.init_containers or [])]
+    # After the server's container, and not before it as a native sidecar: the kubelet waits for those,
+    # and looks once a second whether they run.
+    pod.spec.containers = [*pod.spec.containers, _holding(hold)]
     if pod.spec.termination_grace_period_seconds is None:
         pod.spec.termination_grace_period_seconds = hold.grace_s
     notebook = next(one for one in pod.spec.containers if one.name == NOTEBOOK)
@@ -85,7 +87,7 @@ def _hold(pod: V1Pod, hold: Hold) -> None:
     notebook.lifecycle = lifecycle
 
 
-def _sidecar(hold: Hold) -> V1Container:
+def _holding(hold: Hold) -> V1Container:
     variables = {
         "ATOLL_HOLD_URL": hold.url,
         "ATOLL_HOLD_TOKEN": hold.token,
@@ -95,7 +97,6 @@ def _sidecar(hold: Hold) -> V1Container:
     return V1Container(
         name=HOLD,
         image=hold.image,
-        restart_policy="Always",  # which makes it a native sidecar: it outlives the server
         env=[V1EnvVar(name=name, value=value) for name, value in variables.items()],
         ports=[V1ContainerPort(container_port=hold.port, name="atoll-hold")],
         resources=V1ResourceRequirements(

@@ -138,7 +138,7 @@ def _unscheduled(message: str, events: Sequence[Event]) -> Step:
 
 
 def _on_node(pod: Pod, events: Sequence[Event]) -> Step:
-    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+    for status in _statuses(pod):
         waiting = status.state.waiting
         if waiting is not None and (step := _stuck(status, waiting)) is not None:
             return step
@@ -199,13 +199,19 @@ def _terminated(name: str, ended: Terminated) -> Step:
 
 def _ended(pod: Pod) -> Step:
     """A pod that is over: by its containers, or by the node that turned it down."""
-    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+    for status in _statuses(pod):
         ended = status.state.terminated
         if ended is not None and (status.name == NOTEBOOK or ended.exit_code != 0):
             return _terminated(status.name, ended)
     detail = ": ".join(filter(None, (pod.status.reason, pod.status.message)))
     said = f"the node turned the server down ({pod.status.reason or 'no reason given'})"
     return Step(70, said, Trouble.REJECTED, detail)
+
+
+def _statuses(pod: Pod) -> list[ContainerStatus]:
+    """Of all its containers, the server's first: what became of the others follows from it."""
+    known = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    return sorted(known, key=lambda one: one.name != NOTEBOOK)
 
 
 def _about_volume(message: str) -> bool:

@@ -24,7 +24,7 @@ from atoll.hub import pod_refusals, pod_states
 from atoll.hub.pod_calls import AWAY, PodCalls
 from atoll.hub.pod_manifest import SERVER_LABEL
 from atoll.hub.pod_refusals import Attempt
-from atoll.hub.pod_states import HOLD, Step, Trouble
+from atoll.hub.pod_states import HOLD, NOTEBOOK, Step, Trouble
 from atoll.hub.refusal import StartRefused
 from atoll.kit.kube.objects import Event, Pod
 
@@ -328,7 +328,7 @@ def _owner(raw: dict[str, Any]) -> tuple[str, str] | None:
 def _ends(pod: Pod) -> bool:
     """Whether it ended, or is about to."""
     leaving = pod.metadata.deletion_timestamp is not None
-    return pod.ended or leaving or pod.spec.active_deadline_seconds is not None
+    return pod.ended_in(NOTEBOOK) or leaving or pod.told_to_end
 
 
 async def _cancelled(*tasks: asyncio.Future[Any]) -> None:

@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,9 @@ def started(
     auth: Mapping[str, object] | None = None,
     delete: bool = True,
     port: int | None = None,
+    within: Sequence[str] = (),
 ) -> Iterator[Running]:
-    """Runs a registry until the block ends; `place` takes its files."""
+    """Runs a registry until the block ends; `place` takes its files. `within` is put before its command."""
     place.mkdir(parents=True, exist_ok=True)
     blobs = storage or place / "storage"
     port = port or free_port()
@@ -90,7 +91,7 @@ def started(
     log = place / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["docker-registry", "serve", str(place / "config.yml")],
+            [*within, "docker-registry", "serve", str(place / "config.yml")],
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:

@@ -15,11 +15,12 @@ def pod(
     start: str = NOW,
     *,
     ended: bool = False,
+    ending: bool | None = None,
     leaving: bool = False,
     labelled: bool = False,
     placeable: bool = True,
 ) -> SeenPod:
-    return SeenPod(start, ended, leaving, labelled, placeable)
+    return SeenPod(start, ended, ended if ending is None else ending, leaving, labelled, placeable)
 
 
 def kept(
@@ -46,15 +47,22 @@ S = ServerStatus
         (pod(ended=True), kept(S.RUNNING), Act.TELL_ENDED),
         (pod(ended=True), kept(S.PREPARED), Act.TELL_ENDED),
         (pod(ended=True), kept(S.PREPARED, placed=False), Act.PLACE),
+        # it ended by itself, and atoll-hold is still beside it
+        (pod(ended=True, ending=False), kept(S.RUNNING), Act.TELL_ENDED),
+        (pod(ended=True, ending=False), kept(S.UNSAVED), Act.END),
+        (pod(ended=True, ending=False), kept(S.SAVED, None, NOW), Act.DELETE),
         # it was stopped
         (pod(), kept(S.UNSAVED), Act.END),
         (pod(), kept(S.SAVING), Act.END),
+        (pod(ending=True, labelled=True), kept(S.SAVING), Act.NOTHING),
         (pod(ended=True), kept(S.UNSAVED), Act.LABEL),
         (pod(ended=True, labelled=True), kept(S.UNSAVED), Act.NOTHING),
         (pod(ended=True, labelled=True), kept(S.SAVING), Act.NOTHING),
         # somebody deletes it: its hook holds it
         (pod(leaving=True), kept(S.RUNNING), Act.NOTHING),
         (pod(leaving=True), kept(S.SAVING), Act.NOTHING),
+        (pod(leaving=True, ended=True, ending=False), kept(S.RUNNING), Act.TELL_ENDED),
+        (pod(leaving=True, ended=True, ending=False), kept(S.SAVING), Act.NOTHING),
         # it is saved
         (pod(ended=True), kept(S.SAVED, None, NOW), Act.DELETE),
         (pod(ended=True, leaving=True), kept(S.SAVED, None, NOW), Act.NOTHING),
@@ -79,7 +87,7 @@ def test_no_pod_of_an_unsettled_start_is_ever_deleted() -> None:
     for status, running, settled, placed in itertools.product(
         ServerStatus, (None, OLD, NOW, NEW), (None, OLD), yes
     ):
-        for flags in itertools.product(yes, repeat=4):
+        for flags in itertools.product(yes, repeat=5):
             seen = SeenPod(NOW, *flags)
             act = decide(seen, Kept(status, running, settled, placed))
             assert act is not Act.DELETE

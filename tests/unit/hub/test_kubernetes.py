@@ -122,16 +122,15 @@ async def test_a_pod_is_never_restarted_and_says_which_start_it_is() -> None:
     assert pod["spec"]["automountServiceAccountToken"] is False
 
 
-async def test_a_pod_is_held_by_a_native_sidecar_that_alone_knows_the_token() -> None:
+async def test_a_pod_is_held_by_a_container_that_alone_knows_the_token() -> None:
     pod = await manifest(spawner())
-    (hold,) = pod["spec"]["initContainers"]
-    assert (hold["name"], hold["restartPolicy"]) == ("atoll-hold", "Always")
+    notebook, hold = pod["spec"]["containers"]  # in the order in which the kubelet starts them
+    assert (notebook["name"], hold["name"]) == ("notebook", "atoll-hold")
     assert env(hold) == {
         "ATOLL_HOLD_URL": "http://service:8010/services/atoll/api/v1/starts/st-1/hold",
         "ATOLL_HOLD_TOKEN": "held",
         "ATOLL_HOLD_PORT": "8889",
     }
-    (notebook,) = pod["spec"]["containers"]
     assert notebook["lifecycle"]["preStop"]["httpGet"] == {"path": "/hold", "port": 8889}
     assert "held" not in env(notebook).values()
     assert pod["spec"]["terminationGracePeriodSeconds"] == 600
@@ -146,7 +145,7 @@ async def test_a_pod_is_as_pod_security_restricted_asks() -> None:
         "fsGroup": 100,
         "fsGroupChangePolicy": "OnRootMismatch",
     }
-    for container in (*pod["spec"]["containers"], *pod["spec"]["initContainers"]):
+    for container in pod["spec"]["containers"]:
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert pod["spec"]["containers"][0]["securityContext"]["runAsUser"] == 1000
@@ -187,7 +186,7 @@ async def test_the_next_best_of_an_environment_that_is_gone_may_be_the_profiles_
 
 async def test_a_profile_says_how_large_and_where() -> None:
     pod = await manifest(spawner({"profile": "gpu", "image": "torch"}))
-    (notebook,) = pod["spec"]["containers"]
+    notebook, _ = pod["spec"]["containers"]
     assert notebook["image"] == "example.org/torch:3"
     assert notebook["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert pod["spec"]["runtimeClassName"] == "nvidia"
@@ -207,7 +206,7 @@ async def test_a_profile_that_was_chosen_before_leaves_nothing_behind() -> None:
     await manifest(made)
     made.user_options = {"profile": "cpu", "size": "l"}
     pod = await manifest(made)
-    (notebook,) = pod["spec"]["containers"]
+    notebook, _ = pod["spec"]["containers"]
     assert notebook["resources"]["limits"] == {"cpu": 2.0, "memory": 8 << 30}
     for name in ("runtimeClassName", "nodeSelector", "tolerations", "priorityClassName"):
         assert name not in pod["spec"]
@@ -239,10 +238,10 @@ async def test_what_an_operator_says_to_kubespawner_stays() -> None:
         modify_pod_hook=hook,
     )
     pod = await manifest(made)
-    notebook, beside = pod["spec"]["containers"]
-    assert beside["name"] == "beside"
-    assert [one["name"] for one in pod["spec"]["initContainers"]] == ["atoll-hold", "first"]
-    assert pod["spec"]["initContainers"][1]["securityContext"] == {"runAsUser": 0}
+    notebook, beside, hold = pod["spec"]["containers"]
+    assert (beside["name"], hold["name"]) == ("beside", "atoll-hold")
+    (first,) = pod["spec"]["initContainers"]
+    assert first["securityContext"] == {"runAsUser": 0}
     assert {"name": "data", "emptyDir": {}} in pod["spec"]["volumes"]
     assert "/data" in {one["mountPath"] for one in notebook["volumeMounts"]}
     assert {one["key"] for one in pod["spec"]["tolerations"]} == {"theirs", "nvidia.com/gpu"}
@@ -362,7 +361,7 @@ async def test_homes_of_one_claim_are_remembered_by_their_directory() -> None:
     )
     made = spawner(storage=storage)
     pod = await manifest(made)
-    (notebook,) = pod["spec"]["containers"]
+    notebook, _ = pod["spec"]["containers"]
     mounts = {one["mountPath"]: one for one in notebook["volumeMounts"]}
     path = mounts["/home/jovyan"]["subPath"]
     assert path.startswith("homes/ada-example-org---")

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+END_S: Final = 1
+"""The deadline of a pod that is to end now: the shortest that there is."""
 _ALIKE_MOST: Final = 4096  # kinds of pods, by what their conditions say
 
 
@@ -133,6 +135,16 @@ class Pod(KubeObject, frozen=True):
     def ended(self) -> bool:
         """Whether none of its containers will ever run again."""
         return self.status.phase in ("Succeeded", "Failed")
+
+    def ended_in(self, name: str) -> bool:
+        """Whether this container of it will never run again; others may. For `restartPolicy: Never`."""
+        one = self.container(name)
+        return self.ended or (one is not None and one.state.terminated is not None)
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether its kubelet was told to end it now, and keep it."""
+        return self.spec.active_deadline_seconds == END_S
 
     def container(self, name: str) -> ContainerStatus | None:
         """The status of one of its containers, None before the kubelet has told any."""
