@@ -116,6 +116,7 @@ def test_the_service_may_look_after_servers_and_run_jobs() -> None:
     assert rules(render(), "atoll-service") == {
         ("atoll-servers", "", "pods"): {"get", "list", "watch", "patch", "delete"},
         ("atoll-servers", "", "persistentvolumeclaims"): {"list"},
+        ("atoll-servers", "", "events"): {"list"},
         ("atoll-jobs", "", "pods"): {"get", "list", "watch", "create", "delete"},
         ("atoll-jobs", "", "pods/log"): {"get"},
         ("atoll-jobs", "", "secrets"): {"list", "create", "delete"},

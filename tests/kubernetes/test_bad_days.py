@@ -126,7 +126,10 @@ def test_a_server_over_its_ephemeral_storage_is_ended_and_its_user_told(
     found = eventually(pia.server, lambda one: one.status == ServerStatus.SAVED, 120)
     # a node that evicts a pod removes its containers at once: it cannot be saved, but must be said
     assert "What was changed since the last save is lost" in str(found.message)
-    assert "is lost" in pia.http.get("hub/spawn").text
+    assert "storage" in str(found.ended_why)
+    shown = pia.http.get("hub/spawn").text
+    assert "ended by its node" in shown
+    assert "is lost" in shown
     pia.start(profile="standard")
     pia.stop()
     pia.settled()

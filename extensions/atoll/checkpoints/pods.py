@@ -20,7 +20,13 @@ from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.store import OvertakenError, ServerRow, find_server
 from atoll.kit.errors import UnavailableError
 from atoll.kit.kube.access import Access
-from atoll.kit.kube.api import Body, KubeApi, KubeConflictError, KubeNotFoundError
+from atoll.kit.kube.api import (
+    Body,
+    KubeApi,
+    KubeConflictError,
+    KubeNotFoundError,
+    KubeRefusedError,
+)
 from atoll.kit.kube.informer import Informer
 from atoll.kit.kube.objects import END_S, Pod
 from atoll.kit.names import server_segment
@@ -35,6 +41,8 @@ START: Final = "atoll.dev/start-id"
 USER: Final = "hub.jupyter.org/username"
 NAME: Final = "hub.jupyter.org/servername"
 CONTAINER: Final = "notebook"
+EVICTED: Final = "Evicted"
+"""The reason of a pod, and of an event, where a node's kubelet puts a pod out."""
 
 _END: Final[list[Body]] = [
     {"op": "add", "path": "/metadata/labels/atoll.dev~1unsaved", "value": "true"},
@@ -49,6 +57,7 @@ class PodList:
     def __init__(self, access: Access, api: KubeApi, namespace: str) -> None:
         self._api = api
         self._path = f"/api/v1/namespaces/{namespace}/pods"
+        self._events = f"/api/v1/namespaces/{namespace}/events"
         self.informer = Informer(access, self._path, Pod, labels=f"{SERVER}=true")
 
     def of_start(self, start_id: str) -> Pod | None:
@@ -90,6 +99,22 @@ class PodList:
         now = msgspec.convert(found, Pod)
         return now if now.metadata.uid == pod.metadata.uid else None
 
+    def evicted(self, pod: Pod) -> str | None:
+        """Why its node put the pod out, where it did.
+
+        The pod itself does not say so where its server ended in order within the second that it was
+        given: the kubelet calls it a success then. An event is all there is.
+        """
+        if pod.status.reason == EVICTED:
+            return pod.status.message
+        which = {"fieldSelector": f"involvedObject.uid={pod.metadata.uid},reason={EVICTED}"}
+        try:
+            found = self._api.get(self._events, which)["items"]
+        except KubeRefusedError as error:  # an operator's own roles, without events
+            log.warning("Events of pods cannot be read: %s", error)
+            return None
+        return str(found[-1].get("message", "")) if found else None
+
     def gone(self, name: str) -> bool:
         """Whether the cluster has no pod of this name, for certain."""
         try:
@@ -122,8 +147,8 @@ class PodReconciler:
         self._acts: dict[Act, Callable[[Pod, ServerRow], None]] = {
             Act.PLACE: self._place,
             Act.TELL_ENDED: self._tell_ended,
-            Act.LABEL: lambda pod, _: pods.change(pod, _END[:1]),
-            Act.END: lambda pod, _: pods.change(pod, _END),
+            Act.LABEL: self._label,
+            Act.END: self._end,
             Act.DELETE: self._delete,
         }
 
@@ -185,8 +210,24 @@ class PodReconciler:
 
     def _tell_ended(self, pod: Pod, row: ServerRow) -> None:
         segment = server_segment(row.name)
-        self._checkpoints.servers.ended(row.user, segment, row.start_id, why_ended(pod))
+        self._checkpoints.servers.ended(row.user, segment, row.start_id, self._why(pod))
         log.info("%s ended by itself", pod.metadata.name, extra={"server": _subject(pod)})
+
+    def _label(self, pod: Pod, row: ServerRow) -> None:
+        self._tell_why(pod, row)
+        self._pods.change(pod, _END[:1])
+
+    def _end(self, pod: Pod, row: ServerRow) -> None:
+        self._tell_why(pod, row)  # the deadline takes the place of a reason
+        self._pods.change(pod, _END)
+
+    def _tell_why(self, pod: Pod, row: ServerRow) -> None:
+        """The hub saw first that the server ended, and does not know why."""
+        if row.ended_why is None and (why := self._why(pod)) is not None:
+            self._checkpoints.servers.tell_why(row, why)
+
+    def _why(self, pod: Pod) -> str | None:
+        return why_ended(pod, self._pods.evicted(pod))
 
     def _delete(self, pod: Pod, row: ServerRow) -> None:
         self._pods.delete(pod)
@@ -220,8 +261,11 @@ def place_of(pod: Pod) -> Place | None:
     return Place(node=pod.spec.node_name, container=where, image=image)
 
 
-def why_ended(pod: Pod) -> str | None:
-    """A sentence for its user where the container did not just end by being told to."""
+def why_ended(pod: Pod, evicted: str | None = None) -> str | None:
+    """A sentence for its user where the container did not just end by being told to.
+
+    `evicted` is what the node said, where it put the pod out.
+    """
     container = pod.container(CONTAINER)
     ended = container.state.terminated if container is not None else None
     if ended is not None and ended.reason == "OOMKilled":
@@ -229,9 +273,11 @@ def why_ended(pod: Pod) -> str | None:
             "Your server was ended because it used more memory than its profile gives;"
             " choose a larger one, or load less at a time."
         )
-    if pod.status.reason == "Evicted":
-        return f"Your server was ended by its node: {pod.status.message or 'it ran out of room.'}"
-    if ended is not None and ended.exit_code not in (0, 143) and pod.status.reason == "":
+    if evicted is not None:
+        return f"Your server was ended by its node: {evicted.strip() or 'it ran out of room.'}"
+    if ended is None or pod.told_to_end or pod.status.reason:
+        return None
+    if ended.exit_code not in (0, 143):
         return f"Your server ended by itself (exit status {ended.exit_code})."
     return None
 
