@@ -81,6 +81,7 @@ test-postgres: $(STAMPS)/test ## the service's tests again, on PostgreSQL instea
 	@$(PYTHON) -m pytest -n 2 --database=postgres --durations=10 \
 	  tests/service tests/unit/kit/test_db.py tests/unit/kit/test_events.py tests/unit/jobs/test_identities.py tests/postgres
 
+test-kubernetes: IMAGES ?= hub service agent hold singleuser singleuser-gpu spark
 test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of KUBECONFIG (REGISTRY= of its images, KUBE_TESTS=)
 	@tests/kubernetes/images/build
 	@$(PYTHON) -m pytest -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)

@@ -14,9 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -24,8 +26,10 @@ import (
 const (
 	pause    = time.Second      // between two questions, and after one that got no answer
 	patience = 60 * time.Second // for an answer: the service holds one back for a third of that
-	most     = 4 << 10          // bytes of an answer that are read
+	answer   = 4 << 10          // bytes of an answer that are read
+	farewell = 5 * time.Second  // for the last answers to be sent
 	callers  = 4                // at a time: the kubelet is one, and nobody else has a reason to ask
+	most     = 16               // connections at a time
 )
 
 // Service is what knows whether the server may end.
@@ -58,9 +62,9 @@ func (s *Service) Released(ctx context.Context) (bool, error) {
 	defer response.Body.Close()
 	switch response.StatusCode {
 	case http.StatusOK:
-		var answer struct{ Release bool }
-		err = json.NewDecoder(io.LimitReader(response.Body, most)).Decode(&answer)
-		return answer.Release, err
+		var said struct{ Release bool }
+		err = json.NewDecoder(io.LimitReader(response.Body, answer)).Decode(&said)
+		return said.Release, err
 	case http.StatusUnauthorized, http.StatusNotFound:
 		return true, nil
 	default:
@@ -86,6 +90,46 @@ func (s *Service) Hold(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// Few is a listener with so many connections at a time as it has places. Whoever is in the pod reaches
+// this program; it may not be killed for the memory that its connections take.
+type Few struct {
+	net.Listener
+	places chan struct{}
+}
+
+// Accept waits for a place.
+func (f *Few) Accept() (net.Conn, error) {
+	f.places <- struct{}{}
+	connection, err := f.Listener.Accept()
+	if err != nil {
+		<-f.places
+		return nil, err
+	}
+	return &placed{Conn: connection, leave: func() { <-f.places }}, nil
+}
+
+type placed struct {
+	net.Conn
+	leave func()
+	once  sync.Once
+}
+
+func (p *placed) Close() error {
+	defer p.once.Do(p.leave)
+	return p.Conn.Close()
+}
+
+// Bodiless closes the connection of a request that announces a body: it could wait for it for ever.
+func Bodiless(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		if request.ContentLength == 0 {
+			next.ServeHTTP(response, request)
+		} else if connection, _, err := response.(http.Hijacker).Hijack(); err == nil {
+			connection.Close()
+		}
+	})
 }
 
 func say(line string) { fmt.Fprintln(os.Stderr, "atoll-hold: "+line) }
@@ -116,15 +160,22 @@ func main() {
 	// As the first process of its container it would ignore the signal.
 	told, ended := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
-	server := http.Server{Addr: ":" + port, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := http.Server{Handler: Bodiless(handler), ReadHeaderTimeout: 10 * time.Second}
+	server.SetKeepAlivesEnabled(false)
 	go func() {
 		<-told
 		service.Hold(context.Background())
-		server.Shutdown(context.Background()) // who was asking hears the answer
+		ctx, cancel := context.WithTimeout(context.Background(), farewell)
+		defer cancel()
+		server.Shutdown(ctx) // who was asking hears the answer
 		close(ended)
 	}()
 
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	listener, err := net.Listen("tcp", ":"+port)
+	if err == nil {
+		err = server.Serve(&Few{listener, make(chan struct{}, most)})
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		say(err.Error())
 		os.Exit(1)
 	}

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -106,6 +106,13 @@ class Holding:
         self.process.kill()
         self.process.communicate()
         self._pool.shutdown()
+
+
+def own_memory(hold: Holding) -> int:
+    """Resident, in kB, beside the program's own pages."""
+    lines = Path(f"/proc/{hold.process.pid}/status").read_text().splitlines()
+    (own,) = (int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+    return own
 
 
 @pytest.fixture
@@ -232,6 +239,36 @@ def test_many_who_ask_are_sent_away(service: Service, hold: Holding) -> None:
         assert {one.result().status_code for one in asking} == {200}
 
 
+def test_connections_that_are_kept_open_take_no_memory(service: Service, hold: Holding) -> None:
+    """What a process in the pod can do: open more than it may, say nothing, or promise a body."""
+    hold.get("/")
+    lines = (
+        b"GET /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        b"GET / HTTP/1.1\r\n",
+        b"",
+    )
+    with ExitStack() as opened:
+        for number in range(600):
+            one = opened.enter_context(socket.create_connection(("127.0.0.1", hold.port)))
+            with suppress(ConnectionError):  # it was closed at once
+                one.sendall(lines[number % 3])
+        assert own_memory(hold) < MOST_OWN_KB
+    waiting = hold.call()
+    service.was_asked()
+    service.answer = RELEASE
+    assert waiting.result(20).status_code == 200
+
+
+def test_a_body_that_never_comes_does_not_keep_it(service: Service, hold: Holding) -> None:
+    hold.get("/")
+    with socket.create_connection(("127.0.0.1", hold.port)) as one:
+        one.sendall(b"GET /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        assert one.recv(100) == b""
+        service.answer = RELEASE
+        hold.process.send_signal(signal.SIGTERM)
+        assert hold.process.wait(10) == 0
+
+
 def test_there_is_nothing_else_in_it(service: Service, hold: Holding) -> None:
     for path in ("/", "/holds", "/hold/x", "/metrics"):
         assert hold.get(path).status_code == 404
@@ -247,11 +284,6 @@ def test_it_says_which_settings_are_missing(program: Path) -> None:
 def test_it_needs_little_memory_of_its_own(service: Service, hold: Holding) -> None:
     waiting = hold.call()
     service.was_asked()
-    (own,) = (
-        int(line.split()[1])
-        for line in Path(f"/proc/{hold.process.pid}/status").read_text().splitlines()
-        if line.startswith("RssAnon:")
-    )
-    assert own < MOST_OWN_KB
+    assert own_memory(hold) < MOST_OWN_KB
     service.answer = RELEASE
     waiting.result(10)

@@ -17,7 +17,7 @@ class Act(StrEnum):
     NOTHING = "nothing"
     PLACE = "place"  # write down where its container is: it could not be saved without
     TELL_ENDED = "tell_ended"  # it ended by itself: its server is unsaved from now on
-    LABEL = "label"  # protect an ended pod from being deleted: its layer goes with it
+    LABEL = "label"  # protect a pod that nothing holds from being deleted: its layer goes with it
     END = "end"  # its server is to be saved, and something in it runs: whoever stopped it came no
     # further, or the server ended by itself and atoll-hold is still beside it
     DELETE = "delete"  # nothing of it is unsaved any more
@@ -44,6 +44,9 @@ class SeenPod:
     leaving: bool  # somebody has deleted it
     labelled: bool  # protected as unsaved
     placeable: bool  # its node and its container's image are known
+    unheld: bool = (
+        False  # atoll-hold beside its server has ended: a deletion would not wait for a save
+    )
 
 
 def decide(pod: SeenPod, kept: Kept | None) -> Act:
@@ -64,7 +67,10 @@ def _unsettled(pod: SeenPod, kept: Kept) -> Act:
     if pod.placeable and not kept.placed:
         return Act.PLACE
     if kept.status in _WITH_A_START:
-        return Act.TELL_ENDED if pod.ended else Act.NOTHING
+        if pod.ended:
+            return Act.TELL_ENDED
+        bare = pod.unheld and not pod.labelled and not pod.leaving
+        return Act.LABEL if bare else Act.NOTHING
     if kept.status not in _SETTLING or pod.leaving:
         return Act.NOTHING  # being prepared; or held by its preStop hook until it is saved
     if not pod.ending:

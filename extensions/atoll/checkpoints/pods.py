@@ -18,14 +18,13 @@ from atoll.checkpoints.models import Place, ServerStatus
 from atoll.checkpoints.pod_policy import Act, Kept, SeenPod, decide
 from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.store import OvertakenError, ServerRow, find_server
-from atoll.kit.errors import UnavailableError
+from atoll.kit.errors import AtollError, UnavailableError
 from atoll.kit.kube.access import Access
 from atoll.kit.kube.api import (
     Body,
     KubeApi,
     KubeConflictError,
     KubeNotFoundError,
-    KubeRefusedError,
 )
 from atoll.kit.kube.informer import Informer
 from atoll.kit.kube.objects import END_S, Pod
@@ -41,6 +40,7 @@ START: Final = "atoll.dev/start-id"
 USER: Final = "hub.jupyter.org/username"
 NAME: Final = "hub.jupyter.org/servername"
 CONTAINER: Final = "notebook"
+HOLD: Final = "atoll-hold"
 EVICTED: Final = "Evicted"
 """The reason of a pod, and of an event, where a node's kubelet puts a pod out."""
 
@@ -110,7 +110,7 @@ class PodList:
         which = {"fieldSelector": f"involvedObject.uid={pod.metadata.uid},reason={EVICTED}"}
         try:
             found = self._api.get(self._events, which)["items"]
-        except KubeRefusedError as error:  # an operator's own roles, without events
+        except AtollError as error:  # also an operator's own roles, without events
             log.warning("Events of pods cannot be read: %s", error)
             return None
         return str(found[-1].get("message", "")) if found else None
@@ -214,12 +214,15 @@ class PodReconciler:
         log.info("%s ended by itself", pod.metadata.name, extra={"server": _subject(pod)})
 
     def _label(self, pod: Pod, row: ServerRow) -> None:
-        self._tell_why(pod, row)
         self._pods.change(pod, _END[:1])
+        if pod.ended_in(CONTAINER):
+            self._tell_why(pod, row)
+        else:
+            log.warning("%s has lost its atoll-hold: nobody may delete it", pod.metadata.name)
 
     def _end(self, pod: Pod, row: ServerRow) -> None:
-        self._tell_why(pod, row)  # the deadline takes the place of a reason
         self._pods.change(pod, _END)
+        self._tell_why(pod, row)  # of the pod as it was: the deadline takes the place of a reason
 
     def _tell_why(self, pod: Pod, row: ServerRow) -> None:
         """The hub saw first that the server ended, and does not know why."""
@@ -290,6 +293,7 @@ def _seen(pod: Pod) -> SeenPod:
         leaving=pod.metadata.deletion_timestamp is not None,
         labelled=UNSAVED in pod.metadata.labels,
         placeable=place_of(pod) is not None,
+        unheld=pod.ended_in(HOLD),
     )
 
 

@@ -19,8 +19,10 @@ def pod(
     leaving: bool = False,
     labelled: bool = False,
     placeable: bool = True,
+    unheld: bool = False,
 ) -> SeenPod:
-    return SeenPod(start, ended, ended if ending is None else ending, leaving, labelled, placeable)
+    ending = ended if ending is None else ending
+    return SeenPod(start, ended, ending, leaving, labelled, placeable, unheld)
 
 
 def kept(
@@ -43,6 +45,11 @@ S = ServerStatus
         (pod(), kept(S.RUNNING), Act.NOTHING),
         (pod(), kept(S.PREPARED, placed=False), Act.PLACE),
         (pod(placeable=False), kept(S.PREPARED, placed=False), Act.NOTHING),
+        # what holds it was killed
+        (pod(unheld=True), kept(S.RUNNING), Act.LABEL),
+        (pod(unheld=True, labelled=True), kept(S.RUNNING), Act.NOTHING),
+        (pod(unheld=True, leaving=True), kept(S.RUNNING), Act.NOTHING),
+        (pod(unheld=True, labelled=True), kept(S.UNSAVED), Act.END),
         # it ended by itself
         (pod(ended=True), kept(S.RUNNING), Act.TELL_ENDED),
         (pod(ended=True), kept(S.PREPARED), Act.TELL_ENDED),
@@ -87,7 +94,7 @@ def test_no_pod_of_an_unsettled_start_is_ever_deleted() -> None:
     for status, running, settled, placed in itertools.product(
         ServerStatus, (None, OLD, NOW, NEW), (None, OLD), yes
     ):
-        for flags in itertools.product(yes, repeat=5):
+        for flags in itertools.product(yes, repeat=6):
             seen = SeenPod(NOW, *flags)
             act = decide(seen, Kept(status, running, settled, placed))
             assert act is not Act.DELETE
