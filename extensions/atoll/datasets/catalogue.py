@@ -14,7 +14,7 @@ from atoll.datasets.models import EVERYONE, PLATFORM, DatasetStatus, Location
 from atoll.datasets.seed import FOLDER, SEEDS, Seed, package_data, write_files
 from atoll.datasets.settings import Offered
 from atoll.datasets.store import DatasetRow, SeedRow
-from atoll.kit.errors import AtollError
+from atoll.kit.errors import AtollError, ConflictError
 from atoll.kit.names import checked_name
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _registered(ground: Ground, row: DatasetRow, grants: tuple[str, ...]) -> boo
             if session.get(SeedRow, row.name) is not None:
                 return False
             if store.find_owned(session, PLATFORM, row.name) is None:
-                session.add(SeedRow(name=row.name))
+                session.add(SeedRow(name=row.name, dataset_id=row.id))
                 store.add_dataset(session, row, grants)
     except IntegrityError:  # another replica made it
         return False
@@ -58,11 +58,20 @@ def _registered(ground: Ground, row: DatasetRow, grants: tuple[str, ...]) -> boo
 
 
 def _follow(ground: Ground, told: DatasetRow) -> None:
-    """Have the dataset be as the settings say; what was seen of another source is forgotten."""
+    """Have the dataset be as the settings say; what was seen of another source is forgotten.
+
+    Another one of that name is an administrator's own, with grants for another source; so are the
+    package's, which everyone may use. Raises ConflictError for those.
+    """
     with ground.database.write() as session:
-        row = store.find_owned(session, PLATFORM, told.name)
+        row = store.find_seeded(session, told.name)
         if row is None:
             return
+        files = [ground.home.data / FOLDER / one.file for one in SEEDS]
+        if row.location != told.location and any(_packaged(row, file) for file in files):
+            raise ConflictError(
+                "The platform has its own under this name.", hint="Give the other one another name."
+            )
         if (row.location, row.wanted_format) != (told.location, told.wanted_format):
             _look_anew(
                 ground,
@@ -96,12 +105,17 @@ def _seed(ground: Ground) -> None:
 def _find_again(ground: Ground, one: Seed, path: Path) -> None:
     """Have a seed's row say where its file is, where the home has moved since."""
     with ground.database.write() as session:
-        row = store.find_owned(session, PLATFORM, one.name)
+        row = store.find_seeded(session, one.name)
         if row is None or row.location["path"] == str(path):
             return
-        if Path(str(row.location["path"])).parts[-3:] != path.parts[-3:]:
-            return  # another one of that name
+        if not _packaged(row, path):
+            return  # an administrator has changed where it is, or the settings offer it
         _look_anew(ground, session, row, location={**row.location, "path": str(path)})
+
+
+def _packaged(row: DatasetRow, file: Path) -> bool:
+    """Whether its source is this file of the package's, here or where the home was before."""
+    return Path(str(row.location["path"])).parts[-3:] == file.parts[-3:]
 
 
 def _look_anew(ground: Ground, session: Session, row: DatasetRow, **values: object) -> None:

@@ -34,7 +34,7 @@ from atoll.datasets.models import (
     DatasetStatus,
     GrantRequest,
 )
-from atoll.datasets.readers import FORMATS
+from atoll.datasets.readers import readable
 from atoll.datasets.reconciler import DatasetReconciler
 from atoll.datasets.sample import PARQUET, PREVIEW
 from atoll.datasets.settings import DatasetSettings
@@ -43,7 +43,6 @@ from atoll.kit.db import Database, now
 from atoll.kit.errors import (
     ConflictError,
     ForbiddenError,
-    InvalidError,
     NotFoundError,
     UnavailableError,
 )
@@ -117,7 +116,7 @@ class Datasets:
         name = checked_name(request.name, "dataset")
         owner = PLATFORM if request.platform else caller.name
         row = self.ground.new(owner, name, self.ground.placed(request.location, owner))
-        row.description, row.wanted_format = request.description, _readable(request.format)
+        row.description, row.wanted_format = request.description, readable(request.format)
         try:
             with self._database.write() as session:
                 if store.find_owned(session, owner, name) is not None:
@@ -139,7 +138,7 @@ class Datasets:
             if change.location is not None:
                 values["location"] = self.ground.placed(change.location, row.owner)
             if "format" in change.model_fields_set:
-                values["wanted_format"] = _readable(change.format)
+                values["wanted_format"] = readable(change.format)
             if values:
                 values |= {**store.UNSEEN, "status": DatasetStatus.PROBING}
                 store.change_dataset(session, row, **values, probe_at=self.ground.clock())
@@ -261,16 +260,6 @@ def _managed(session: Session, caller: Caller, ref: str) -> DatasetRow:
             hint="Ask its owner, or an administrator.",
         )
     return row
-
-
-def _readable(format_: str | None) -> str | None:
-    """The format, if there is a reader for it. Raises InvalidError."""
-    if format_ is not None and format_ not in FORMATS:
-        raise InvalidError(
-            f"There is no reader for the format {format_!r}.",
-            hint=f"Formats that can be read: {', '.join(FORMATS)}; leave it out to find out.",
-        )
-    return format_
 
 
 def _taken(owner: str, name: str) -> ConflictError:

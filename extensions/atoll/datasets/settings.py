@@ -9,6 +9,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from atoll.datasets.models import EVERYONE, Principal
+from atoll.datasets.readers import readable
+from atoll.kit.errors import InvalidError
 from atoll.kit.settings import Section
 
 Seconds = Annotated[float, Field(gt=0, le=604_800)]
@@ -46,6 +48,14 @@ class Offered(Section):
         default=(EVERYONE,),
         description="Who may use it, when it is registered: `everyone`, `user:NAME`, `group:NAME`.",
     )
+
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, format_: str | None) -> str | None:
+        try:
+            return readable(format_)
+        except InvalidError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
 
 
 class DatasetSettings(Section):

@@ -98,6 +98,8 @@ class SeedRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    # Which it was, also when it is gone; None where an older version of the platform did not know.
+    dataset_id: Mapped[str | None]
 
 
 def add_dataset(session: Session, row: DatasetRow, grants: Iterable[str]) -> DatasetRow:
@@ -156,6 +158,12 @@ def find_owned(session: Session, owner: str, name: str) -> DatasetRow | None:
     """The owner's dataset of this name; of the platform for `PLATFORM`."""
     query = select(DatasetRow).where(DatasetRow.owner == owner, DatasetRow.name == name)
     return session.scalar(query)
+
+
+def find_seeded(session: Session, name: str) -> DatasetRow | None:
+    """The very dataset that the platform made under this name, while it is there."""
+    query = select(DatasetRow).join(SeedRow, SeedRow.dataset_id == DatasetRow.id)
+    return session.scalar(query.where(SeedRow.name == name))
 
 
 def usable_named(

@@ -10,6 +10,7 @@ from atoll.datasets.models import DatasetStatus, GrantRequest
 from atoll.datasets.settings import DatasetSettings
 from atoll.kit.errors import NotFoundError
 from atoll.kit.home import Home
+from atoll.kit.settings import Section, SettingsError, load
 from pydantic import JsonValue, ValidationError
 
 from .platform import Atoll, serving
@@ -89,6 +90,40 @@ def test_one_that_an_administrator_had_under_that_name_is_left_alone(
         assert found.location.path == str(path)
 
 
+def test_one_that_an_administrator_registers_in_place_of_a_removed_one_is_never_overwritten(
+    home: Home, place: Path
+) -> None:
+    salaries: dict[str, JsonValue] = {"path": f"{place}/moved.csv", "grants": ["group:hr"]}
+    with serving(home, offering(place, salaries=salaries)) as atoll:
+        atoll.rules.seed()
+        atoll.send(client.remove("salaries"), "admin")
+        path = atoll.write("published.csv", "a\n1\n")
+        atoll.register("salaries", path, who="admin", platform=True, grants=["everyone"])
+        before = atoll.probed("salaries")
+        atoll.rules.seed()  # as the next start does
+        after = atoll.send(client.dataset("salaries"), "admin")
+        assert after.location is not None
+        assert after.location.path == str(path), "everyone would see what is the group's"
+        assert atoll.send(client.dataset("salaries"), "ada") == before
+    moved: dict[str, JsonValue] = {"path": f"{place}/orders.csv", "description": "x"}
+    with serving(home, offering(place, salaries=moved)) as atoll:
+        atoll.rules.seed()
+        assert atoll.send(client.dataset("salaries"), "ada") == before
+
+
+def test_those_that_come_with_the_platform_never_become_others_that_everyone_may_use(
+    home: Home, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(home, DatasetSettings()) as atoll:
+        atoll.rules.seed()
+        before = atoll.probed("flights")
+    flights: dict[str, JsonValue] = {"path": f"{place}/moved.csv", "grants": ["group:hr"]}
+    with serving(home, offering(place, flights=flights)) as atoll:
+        atoll.rules.seed()
+        assert atoll.send(client.dataset("flights")) == before
+    assert "the dataset flights of the settings is not offered" in caplog.text
+
+
 def test_what_leads_out_of_the_roots_is_not_offered_and_holds_up_no_other(
     home: Home, place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -115,3 +150,20 @@ def test_a_path_in_none_of_the_roots_is_a_wrong_setting(path: str) -> None:
 def test_a_name_that_no_dataset_may_have_is_a_wrong_setting(name: str) -> None:
     with pytest.raises(ValidationError):
         DatasetSettings.model_validate({"offered": {name: {"path": "x.csv"}}})
+
+
+def test_a_format_that_nothing_reads_is_a_wrong_setting_and_named_at_the_start(
+    tmp_path: Path,
+) -> None:
+    class Settings(Section):
+        datasets: DatasetSettings
+
+    file = tmp_path / "settings.toml"
+    file.write_text('[datasets.offered.orders]\npath = "orders.csv"\nformat = "foo"\n')
+    with pytest.raises(SettingsError) as told:
+        load(Settings, file, {})
+    assert told.value.detail == (
+        f"datasets.offered.orders.format = 'foo' (read from {file}): Value error, There is no"
+        " reader for the format 'foo'. Formats that can be read: parquet, sqlite, csv; leave it out"
+        " to find out."
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 from atoll.apps.service import MIGRATIONS
 from atoll.kit.db import Base, Database
-from sqlalchemy import Connection, MetaData, Table, insert, select
+from sqlalchemy import Connection, MetaData, Table, insert, select, update
 
 FIRST_RELEASE: Final = {
     "checkpoints": 34, "dataset_grants": 2, "dataset_seeds": 2, "datasets": 25, "events": 6,
@@ -77,3 +77,27 @@ def test_an_old_database_becomes_as_a_new_one_and_keeps_its_rows(old: str, tmp_p
             for table in FIRST_RELEASE:
                 rows = connection.execute(select(Base.metadata.tables[table])).all()
                 assert len(rows) == 1, table
+
+
+@pytest.mark.parametrize(
+    ("later", "owner", "found"),
+    [
+        pytest.param(-0.5, "", True, id="made with its seed"),
+        pytest.param(3600, "", False, id="registered after that was removed"),
+        pytest.param(0.5, "", False, id="registered at once after that was removed"),
+        pytest.param(-3600, "", False, id="there before the platform would have made its own"),
+        pytest.param(-0.5, "x", False, id="somebody's own"),
+    ],
+)
+def test_a_dataset_that_was_made_by_an_older_version_is_known_by_the_time(
+    old: str, later: float, owner: str, found: bool
+) -> None:
+    with closing(Database(old)) as database:
+        with database.engine.begin() as connection:
+            datasets = Table("datasets", MetaData(), autoload_with=connection)
+            moment = VALUES[datetime] + timedelta(seconds=later)  # type: ignore[operator]
+            connection.execute(update(datasets).values(owner=owner, created_at=moment))
+        database.upgrade(MIGRATIONS)
+        with database.engine.connect() as connection:
+            seed = connection.execute(select(Base.metadata.tables["dataset_seeds"])).one()
+            assert seed.dataset_id == ("x" if found else None)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from atoll.datasets.readers.reader import Bounds, Desk, Found, Reader, TooSlowError
 from atoll.datasets.source import Source, SourceError
+from atoll.kit.errors import InvalidError
 
 __all__ = [
     "FORMATS",
@@ -16,6 +17,7 @@ __all__ = [
     "Reader",
     "TooSlowError",
     "format_of",
+    "readable",
     "reader_for",
 ]
 
@@ -39,6 +41,19 @@ _ENTRIES: Final = {
 }  # fmt: skip
 
 FORMATS: Final = tuple(_ENTRIES)
+
+
+def readable(format_: str | None) -> str | None:
+    """The format that somebody says a source is in, if there is a reader for it; None: unsaid.
+
+    Raises InvalidError.
+    """
+    if format_ is not None and format_ not in FORMATS:
+        raise InvalidError(
+            f"There is no reader for the format {format_!r}.",
+            hint=f"Formats that can be read: {', '.join(FORMATS)}; leave it out to find out.",
+        )
+    return format_
 
 
 def reader_for(format_: str) -> Reader:
