@@ -8,11 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from atoll.apps.api import create_api
 from atoll.apps.service import MIGRATIONS
+from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
+from atoll.kit import db
 from atoll.kit.db import Base, Database
+from sqlalchemy import text
 
 from tests.databases import DATABASES
 
@@ -71,6 +76,36 @@ def test_an_upgrade_that_is_killed_is_done_at_the_next_start(
 def test_upgrading_twice_changes_nothing(tmp_path: Path) -> None:
     migrated(tmp_path / "atoll.sqlite").close()
     migrated(tmp_path / "atoll.sqlite").close()
+
+
+def test_going_back_before_rebases_leaves_nothing_that_an_older_version_does_not_know(
+    tmp_path: Path,
+) -> None:
+    database = migrated(tmp_path / "atoll.sqlite")
+    of = {"user": "ada", "version": 1}
+    with database.write() as session:
+        session.add(ServerRow(id="s", name="", target="saved", status="saved", choice="last", **of))
+        session.flush()
+        for status in ("ready", "copying"):
+            row = {"server_id": "s", "server": "", "trigger": "rebase", **of}
+            session.add(CheckpointRow(id=status, status=status, **row))
+        session.add(HoldRow(holder="rebase:copying", digest="sha256:1"))
+        session.add(HoldRow(holder="job:1", digest="sha256:1"))
+        session.flush()
+        config = Config()
+        config.set_main_option("script_location", str(Path(db.__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "newline")
+        config.set_main_option("version_locations", "\n".join(map(str, MIGRATIONS)))
+        config.attributes["connection"] = session.connection()
+        command.downgrade(config, "c0003")
+        rows = session.execute(text('SELECT id, "trigger", status FROM checkpoints ORDER BY id'))
+        assert [tuple(row) for row in rows] == [
+            ("copying", "user", "failed"),
+            ("ready", "user", "ready"),
+        ]
+        assert list(session.scalars(text("SELECT holder FROM holds"))) == ["job:1"]
+    database.close()
+    assert missing(tmp_path / "atoll.sqlite") == []
 
 
 def test_every_route_says_what_it_answers_and_what_it_is_for() -> None:

@@ -66,6 +66,8 @@ class Environments:
         """
         answer = self._known(holder)
         if answer is not None:
+            if isinstance(answer, str) and choice == SERVER:  # saved before its age was known
+                self._check_age(caller_name, answer)
             return answer
         row: ServerRow | None = None
         if choice not in (SERVER, LAST, BASE):
@@ -78,10 +80,14 @@ class Environments:
             return Digest(digest)  # a write less for each of a thousand jobs
         if digest is None:
             assert row is not None  # noqa: S101  # only a server's environment has to be made
+            self._check_age(caller_name, row.environment)  # what is saved over it is as old
             checkpoint = self._request(row, Trigger.JOB, "")
-            if checkpoint.status != CheckpointStatus.READY or checkpoint.digest is None:
-                return self._wait_for(checkpoint, holder)
             digest = checkpoint.digest
+            if checkpoint.status != CheckpointStatus.READY or digest is None:
+                found = self._wait_for(checkpoint, holder)
+                if isinstance(found, Pending):
+                    return found
+                digest = found
             self._check_age(caller_name, digest)
         with self._ground.database.write() as session:
             self.hold(session, digest, holder)

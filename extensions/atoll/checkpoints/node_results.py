@@ -53,7 +53,8 @@ class Results:
         """
         parent = origin(row, server).parent
         try:
-            layers = self._looked_at(row, server, told) if told.added else None
+            rebase = row.trigger == Trigger.REBASE
+            layers = self._looked_at(row, server, told) if told.added or rebase else None
         except RegistryAwayError as error:
             raise UnavailableError(f"The registry cannot be asked: {error.detail}") from error
         except oci.OciError as error:
@@ -62,8 +63,9 @@ class Results:
         with self._ground.database.write() as session:
             again, server = self._still(session, row)
             if row.trigger == Trigger.REBASE:
+                assert layers is not None  # noqa: S101  # looked at above
                 of = origin(again, server)
-                values = _values(again, of, told, layers) if layers is not None else None
+                values = _values(again, of, told, layers) if told.added else layers.made_for
                 rebased(session, self._ground, again, of=of, told=told, values=values)
             elif layers is None:
                 self._unchanged(session, again, server, parent)

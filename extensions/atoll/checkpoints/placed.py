@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from atoll.checkpoints import policy, store
+from atoll.checkpoints import policy, rebase_store, store
 from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
 from atoll.checkpoints.saving import new_checkpoint, settled
@@ -89,7 +89,7 @@ def _begins_with(session: Session, row: ServerRow, window: Window) -> tuple[str 
         return wanted, None
     earlier = [
         policy.Candidate(one.digest, f"the checkpoint of {one.created_at:%d %b %H:%M} UTC")
-        for one in store.ready_checkpoints(session, row.id)
+        for one in rebase_store.been_at(session, row, wanted)
         if one.digest is not None and not window.too_old(one.platform_version)
     ]
     for candidate in policy.candidates(wanted, earlier, BASE):

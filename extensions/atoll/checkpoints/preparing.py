@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from atoll import oci
-from atoll.checkpoints import policy, store, views
+from atoll.checkpoints import policy, rebase_store, store, views
 from atoll.checkpoints.base import LABEL, PYTHON_LABEL, VERSION_LABEL
 from atoll.checkpoints.directory import EnvironmentDirectory
 from atoll.checkpoints.ground import Ground
@@ -113,7 +113,7 @@ class Preparing:
     ) -> tuple[str, str | None]:
         """Restore what is wanted or what comes closest: its digest, and what to tell the user."""
         with self._ground.database.read() as session:
-            ready = store.ready_checkpoints(session, row.id)
+            ready = rebase_store.been_at(session, row, wanted)
         earlier = [
             policy.Candidate(one.digest, f"the checkpoint of {one.created_at:%d %b %H:%M} UTC")
             for one in ready

@@ -24,6 +24,8 @@ INSTALL: Final = "install"
 REMOVE: Final = "remove"
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,98}[a-z0-9])?")
 _VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.!+_-]{0,99}")
+_ARCHIVE: Final = re.compile(r".*\.(?:whl|zip|tar|t?(?:bz2?|gz|xz|lz|lzma))", re.IGNORECASE)
+"""An installer takes what ends so for a file, and installs that from where it lies."""
 _SHOWN_MOST: Final = 200  # characters of what is shown of something that is no package's
 _MOST: Final = 20_000  # packages of one environment
 _NAMED: Final = 5  # in a message
@@ -94,7 +96,7 @@ def plan(
     found = Plan()
     for name, version in sorted(packages.items()):
         shown = plain(f"{name} {version}"[:_SHOWN_MOST])
-        if _NAME.fullmatch(name) is None or _VERSION.fullmatch(version) is None:
+        if not _is_package(name, version):
             found.left.append(LeftOut(path=shown, reason="no name and version of a package"))
         elif name in sources:
             source = plain(sources[name][:_SHOWN_MOST])
@@ -114,6 +116,11 @@ def plan(
         why = f"{amount} of no package: they stay in the environment that was rebased"
         found.left.append(LeftOut(path=plain(place.path), reason=why))
     return found
+
+
+def _is_package(name: str, version: str) -> bool:
+    said = _NAME.fullmatch(name) is not None and _VERSION.fullmatch(version) is not None
+    return said and _ARCHIVE.fullmatch(version) is None
 
 
 def outcome(plan: Plan, report: Report, packages: Mapping[str, str]) -> Outcome:

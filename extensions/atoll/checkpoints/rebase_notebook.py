@@ -16,15 +16,20 @@ _PARAMETERS: Final = f"{INSTALL} = []\n{REMOVE} = []"
 _TOOLS: Final = '''\
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 quiet = {"PYTHONNOUSERSITE": "1", "PIP_USER": "0", "PIP_NO_INPUT": "1"}
 
 
-def run(*words):
-    """Run Python with these arguments, show what it says; whether it succeeded, and the lines."""
-    lines = []
+def run(*words, most_s=None):
+    """Run Python with these arguments, show what it says; whether it succeeded, and the lines.
+
+    After `most_s` seconds it is ended, with all that it started.
+    """
+    lines, late = [], threading.Event()
     with subprocess.Popen(
         [sys.executable, "-P", *words],
         env={**os.environ, **quiet},
@@ -33,10 +38,23 @@ def run(*words):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=most_s is not None,
     ) as process:
+
+        def end():
+            late.set()
+            os.killpg(process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(most_s or 0, end)
+        if most_s is not None:
+            timer.start()
         for line in process.stdout:
             print(line, end="")
             lines.append(line.rstrip())
+        process.wait()
+        timer.cancel()
+    if late.is_set():
+        lines.append(f"not within {most_s} seconds")
     return process.returncode == 0, lines
 
 
@@ -92,12 +110,14 @@ broken = [
 ][:100]'''
 
 _TRY: Final = """\
-works, lines = run("-c", "import ipykernel.kernelapp")
+most_s = 60  # for each import: some wait for what is not here
+works, lines = run("-c", "import ipykernel.kernelapp", most_s=most_s)
 assert works, "A kernel does not come up in it: " + (lines or ["no reason given"])[-1]
 imports = {}
 for name, (version, modules) in found.items():
     for module in modules:
-        works, lines = run("-c", "import importlib, sys; importlib.import_module(sys.argv[1])", module)
+        code = "import importlib, sys; importlib.import_module(sys.argv[1])"
+        works, lines = run("-c", code, module, most_s=most_s)
         if not works:
             imports[name] = (lines or ["no reason given"])[-1]"""
 

@@ -21,9 +21,12 @@ def rebased(
     *,
     of: Origin,
     told: ImageSaved,
-    values: store.Values | None,
+    values: store.Values,
 ) -> None:
-    """Make the rebase ready, or failed; `values` are a save's, None where nothing lies over the base."""
+    """Make the rebase ready, or failed.
+
+    `values` are a save's; where nothing lies over the base they are what its image was made for.
+    """
     kept = dict(row.rebase or {})
     report = Report.model_validate(kept.pop("report", {}))
     plan = Plan.model_validate(kept)
@@ -38,9 +41,10 @@ def rebased(
             "message": message,
             "left_out": [one.model_dump() for one in outcome.left],
         }
-    elif values is None:
-        values = {"status": CheckpointStatus.READY, "digest": of.parent, "base": of.base}
+    elif not told.added:
+        values = {**values, "status": CheckpointStatus.READY, "digest": of.parent, "base": of.base}
         values |= {"base_name": of.base_name, "message": None}
+        values |= {"repository": None}  # nodes pull the job's image from where it is
         values |= rebase.concluded(values, plan, outcome, row.parent)
     else:
         values = {**values, "image": None}  # it is in a repository of ours

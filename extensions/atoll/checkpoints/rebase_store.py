@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from atoll.checkpoints import store
 from atoll.checkpoints.models import Trigger
-from atoll.checkpoints.store import WORKING, CheckpointRow
+from atoll.checkpoints.store import WORKING, CheckpointRow, ServerRow
 
 
 def working(session: Session, user: str) -> list[CheckpointRow]:
@@ -25,6 +26,14 @@ def needs(session: Session, job: str) -> bool:
         CheckpointRow.status.in_(WORKING), CheckpointRow.job == job
     )
     return session.scalar(query.limit(1)) is not None
+
+
+def been_at(session: Session, server: ServerRow, wanted: str) -> list[CheckpointRow]:
+    """A server's ready checkpoints, newest first, without rebases that it never went over to."""
+    rows = store.ready_checkpoints(session, server.id)
+    saved_over = {row.parent for row in rows if row.trigger != Trigger.REBASE}
+    been = {*saved_over, server.environment, wanted}
+    return [row for row in rows if row.trigger != Trigger.REBASE or row.digest in been]
 
 
 def holder(id_: str) -> str:

@@ -71,6 +71,11 @@ class Rebasing:
                 "Servers and jobs run in different ways here, so that no job can rebase it.",
                 hint="Export its requirements, and install them in a fresh start.",
             )
+        if contained and not source.layers:
+            raise ConflictError(
+                "Nothing lies over this environment's base: there is nothing to rebase.",
+                hint="Start fresh: that is the newest base.",
+            )
         here = not contained and source.base == self._ground.base
         if here and source.platform_version == self._ground.platform.version:
             raise ConflictError(
@@ -122,8 +127,7 @@ class Rebasing:
         if row is None or row.trigger != Trigger.REBASE or jobs is None:
             return None
         if CheckpointStatus(row.status).final:
-            self._clear(jobs, row)
-            return None
+            return self._clear(jobs, row)
         if row.node is not None:
             return None  # its agent's
         run = jobs.look(row.job) if row.job is not None else None
@@ -277,6 +281,8 @@ class Rebasing:
         kept = {**(row.rebase or {}), "report": report.model_dump(mode="json")}
         with self._ground.database.write() as session:
             again = session.get_one(CheckpointRow, row.id)
+            if _out_of_hand(again):
+                return
             values: store.Values = {
                 "status": CheckpointStatus.REQUESTED,
                 "message": "The rebased environment waits to be saved.",
@@ -290,7 +296,7 @@ class Rebasing:
     def _tell(self, row: CheckpointRow, status: CheckpointStatus, message: str) -> None:
         with self._ground.database.write() as session:
             again = session.get_one(CheckpointRow, row.id)
-            if (again.status, again.message) != (status, message):
+            if not _out_of_hand(again) and (again.status, again.message) != (status, message):
                 told: store.Values = {"status": status, "message": message, "reason": None}
                 store.write_checkpoint(session, again, told)
 
@@ -325,9 +331,19 @@ class Rebasing:
             if not CheckpointStatus(row.status).final and row.message != message:
                 store.write_checkpoint(session, row, {"reason": error.code, "message": message})
 
-    def _clear(self, jobs: Jobs, row: CheckpointRow) -> None:
-        if row.job is not None:
-            jobs.clear(row.job)
+    def _clear(self, jobs: Jobs, row: CheckpointRow) -> float | None:
+        if row.job is None:
+            return None
+        # another service may have submitted the job while this one was cancelled
+        if not self._ended(jobs, row, jobs.look(row.job)):
+            return _LOOK_S
+        jobs.clear(row.job)
+        return None
+
+
+def _out_of_hand(row: CheckpointRow) -> bool:
+    """Whether another service ended it meanwhile, or gave it to a node's agent."""
+    return CheckpointStatus(row.status).final or row.node is not None
 
 
 def _report(jobs: Jobs, job: str) -> rebase.Report:

@@ -16,6 +16,7 @@ from atoll.checkpoints.models import (
     CheckpointStatus,
     Server,
     ServerStatus,
+    Trigger,
 )
 from atoll.hub.templates import template
 from atoll.kit import words
@@ -106,10 +107,14 @@ def choices(
     offered.sort(key=lambda one: one.created_at, reverse=True)
     before: Choice | None = None
     if server.failed_start:
+        # a rebase that one never went over to is none of those
+        been = {one.parent for one in ready if one.trigger != Trigger.REBASE}
         earlier = [
             one
             for one in offered
-            if (known is None or one.created_at < known.created_at) and one.too_old is None
+            if (known is None or one.created_at < known.created_at)
+            and one.too_old is None
+            and (one.trigger != Trigger.REBASE or one.digest in {*been, server.environment})
         ]
         if earlier:
             before = Choice(

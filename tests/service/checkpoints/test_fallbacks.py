@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from atoll import oci
-from atoll.checkpoints import client
-from atoll.checkpoints.models import StartRequest
+from atoll.checkpoints import client, store
+from atoll.checkpoints.models import StartRequest, Trigger
 from atoll.checkpoints.service import Checkpoints
+from atoll.checkpoints.store import CheckpointRow
 from atoll.kit.errors import ConflictError
 from atoll.kit.home import Home
 
@@ -40,6 +41,26 @@ def test_a_damaged_environment_falls_back_to_the_one_before_and_says_so(
     assert back.preparation.fallback is not None
     assert "the checkpoint of" in back.preparation.fallback
     assert back.run("seashell").stdout.split()[0] == "1.0"
+
+
+def test_a_rebase_that_nobody_went_over_to_is_not_the_one_before(
+    atoll: Atoll, checkpoints: Checkpoints
+) -> None:
+    server = atoll.start()
+    (server.env / "n").write_text("first")
+    first = atoll.save()
+    (server.env / "n").write_text("second")
+    rebase = atoll.save()
+    (server.env / "n").write_text("third")
+    newest = atoll.stop(server).environment
+    atoll.stop(atoll.start(environment="base"))
+    damage(checkpoints, newest)
+    with checkpoints.ground.database.write() as session:
+        session.get_one(CheckpointRow, rebase.id).trigger = Trigger.REBASE
+        [made] = store.with_digest(session, str(newest))
+        made.parent = first.digest
+
+    assert atoll.prepare(environment=str(newest)).environment == first.digest
 
 
 def test_where_nothing_saved_can_be_restored_it_is_the_base(
@@ -100,8 +121,6 @@ def test_an_environment_of_another_base_is_restored_with_a_warning(
     described = oci.LayerResult(layer.manifest.layers[-1], layer.config.diff_ids[-1], 1, 1, (), ())
     moved = oci.append_layer(store, other.digest, described, name=saved.id, created=created)
     with checkpoints.ground.database.write() as session:
-        from atoll.checkpoints.store import CheckpointRow
-
         session.get_one(CheckpointRow, saved.id).digest = moved.digest
     atoll.stop(server)
 

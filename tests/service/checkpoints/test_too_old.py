@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from atoll.checkpoints.environments import Pending
 from atoll.checkpoints.models import Checkpoint
 from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.window import TooOldError
 from atoll.kit.errors import ConflictError
 
-from .platform import Atoll, wheel
+from .platform import Atoll, eventually, wheel
 
 
 def become(checkpoints: Checkpoints, version: str) -> None:
@@ -90,3 +91,34 @@ def test_packages_for_another_python_are_said_not_to_be_found(
     atoll.stop(server)
     become(checkpoints, "0.2.0")
     assert "for Python 3.99, and the platform has 3." in str(atoll.prepare().fallback)
+
+
+def test_a_job_in_a_server_that_ran_on_while_the_platform_went_on_is_refused_and_saves_nothing(
+    atoll: Atoll, checkpoints: Checkpoints, saved: Checkpoint
+) -> None:
+    server = atoll.start()
+    held = checkpoints.environments.ensure("ada", "", str(saved.digest), "job:1")
+    assert held == saved.digest
+    (server.env / "more").write_text("more")
+    become(checkpoints, "1.0.0")
+
+    with pytest.raises(TooOldError) as caught:
+        checkpoints.environments.ensure("ada", "", "server", "job:2")
+
+    assert f"atoll checkpoints rebase {saved.id}" in str(caught.value.hint)
+    assert [one.id for one in atoll.checkpoints()] == [saved.id]
+
+
+def test_what_was_saved_for_a_job_is_refused_where_only_then_its_age_is_known(
+    atoll: Atoll, checkpoints: Checkpoints
+) -> None:
+    become(checkpoints, "0.1.0")
+    server = atoll.start()
+    (server.env / "more").write_text("more")
+    ensure = checkpoints.environments.ensure
+    assert isinstance(ensure("ada", "", "server", "job:1"), Pending)
+    eventually(lambda: atoll.checkpoints()[0].status, lambda status: status.final)
+    become(checkpoints, "1.0.0")
+
+    with pytest.raises(TooOldError):
+        ensure("ada", "", "server", "job:1")

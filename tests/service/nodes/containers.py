@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +23,9 @@ def base_image(store: oci.LayoutStore) -> str:
     return create(store, "base-notebook")
 
 
-def create(store: oci.LayoutStore, name: str) -> str:
-    return oci.create_base(store, name, created=EPOCH, labels={"name": name}).digest
+def create(store: oci.LayoutStore, name: str, labels: Mapping[str, str] | None = None) -> str:
+    said = {"name": name, **(labels or {})}
+    return oci.create_base(store, name, created=EPOCH, labels=said).digest
 
 
 class DirectorySaver:

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from atoll.apps import service
 from atoll.checkpoints import client
-from atoll.checkpoints.models import Checkpoint, CheckpointStatus
+from atoll.checkpoints.base import VERSION_LABEL
+from atoll.checkpoints.models import Checkpoint, CheckpointRequest, CheckpointStatus
 from atoll.checkpoints.rebase import REPORT
+from atoll.checkpoints.store import CheckpointRow
 from atoll.kit.db import Database
+from atoll.kit.errors import ConflictError
 from sqlalchemy import text
 
 from tests.databases import url_of
@@ -70,6 +73,11 @@ class Jobs:
     def clear(self, id_: str) -> None:
         self.cleared.add(id_)
 
+    @property
+    def only(self) -> str:
+        [id_] = self.given
+        return id_
+
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
@@ -91,9 +99,11 @@ def an_old_one(cluster: Cluster, packages: dict[str, str]) -> Checkpoint:
     return cluster.checkpoints()[0]
 
 
-def rebasing(cluster: Cluster, jobs: Jobs, old: Checkpoint) -> Checkpoint:
+def rebasing(
+    cluster: Cluster, jobs: Jobs, old: Checkpoint, labels: Mapping[str, str] | None = None
+) -> Checkpoint:
     """A rebase, and what its job wrote into its container."""
-    jobs.image = f"registry.example/atoll/singleuser@{create(cluster.store, 'newer')}"
+    jobs.image = f"registry.example/atoll/singleuser@{create(cluster.store, 'newer', labels)}"
     asked = cluster.send(client.rebase(old.id))
     [id_] = eventually(lambda: list(jobs.given), bool)
     folder = cluster.root / "jobs" / id_ / "job"
@@ -165,3 +175,42 @@ def test_where_jobs_are_processes_a_container_is_not_rebased(jobs: Jobs, cluster
     jobs.contained = False
     with pytest.raises(Exception, match="run in different ways"):
         cluster.send(client.rebase(old.id))
+
+
+def test_where_nothing_lies_over_the_base_there_is_nothing_to_rebase(
+    jobs: Jobs, cluster: Cluster
+) -> None:
+    cluster.agent()
+    cluster.start()
+    request = CheckpointRequest(server="-", note="as it is")
+    same = cluster.final(cluster.send(client.save(request)).id)
+    assert same.status == CheckpointStatus.READY
+    with pytest.raises(ConflictError, match="Nothing lies over"):
+        cluster.send(client.rebase(same.id))
+
+
+def test_where_all_is_in_the_newer_base_it_becomes_that_and_says_of_what_version(
+    jobs: Jobs, cluster: Cluster
+) -> None:
+    agent = cluster.agent()
+    old = an_old_one(cluster, {"conch": "1.0"})
+    agent.kill()
+    jobs.said = {"installed": {"conch": "1.0"}}
+    asked = rebasing(cluster, jobs, old, {VERSION_LABEL: "7.0.0"})
+    (cluster.root / "jobs" / jobs.only / "job" / "installed").unlink()
+    database = Database(url_of(cluster.home))
+    with database.write() as session:
+        values = {"id": asked.id, "repository": "atoll/ada"}
+        session.execute(
+            text("UPDATE checkpoints SET repository = :repository WHERE id = :id"), values
+        )
+    cluster.agent()
+
+    new = cluster.final(asked.id)
+
+    assert (new.status, new.platform_version) == (CheckpointStatus.READY, "7.0.0")
+    assert new.digest == new.base == jobs.image.partition("@")[2]
+    with database.read() as session:
+        row = session.get_one(CheckpointRow, asked.id)
+        assert (row.repository, row.image) == (None, jobs.image)
+    database.close()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from atoll.checkpoints import client
 from atoll.checkpoints.models import Digest, Place, Preparation, StartRequest
+from atoll.kit.db import Database
 from atoll.kit.errors import UnauthenticatedError
 from atoll.kit.http import Connection
+from sqlalchemy import text
+
+from tests.databases import url_of
 
 from .cluster import NODE, Cluster, eventually
 
@@ -80,3 +84,22 @@ def test_a_pod_is_held_with_its_own_token_alone(cluster: Cluster) -> None:
     for token in ("ada", "hub", cluster.token):
         with Connection(cluster.url, token) as service, pytest.raises(UnauthenticatedError):
             service.send(client.hold(other.start_id))
+
+
+@pytest.mark.parametrize("went_over", [True, False])
+def test_a_rebase_that_nobody_went_over_to_is_not_the_one_before(
+    cluster: Cluster, went_over: bool
+) -> None:
+    cluster.agent()
+    first = saved(cluster, "first")
+    rebase = saved(cluster, "second")
+    third = saved(cluster, "third")
+    database = Database(url_of(cluster.home))
+    with database.write() as session:
+        made = "UPDATE checkpoints SET trigger = 'rebase' WHERE digest = :rebase"
+        session.execute(text(made), {"rebase": rebase})
+        over = "UPDATE checkpoints SET parent = :parent WHERE digest = :third"
+        session.execute(text(over), {"parent": rebase if went_over else first, "third": third})
+    database.close()
+
+    assert prepared(cluster, third).environment == (rebase if went_over else first)

@@ -29,6 +29,13 @@ from atoll.checkpoints.rebase import REPORT, Plan, Report, outcome, plan, read_r
         ("../x", "1"),
         ("x" * 101, "1"),
         ("x", "1" * 101),
+        ("x", "1.0.zip"),
+        ("x", "1.0.whl"),
+        ("x", "1.0.tar.gz"),
+        ("x", "1.0.TGZ"),
+        ("x", "1.0+local.zip"),
+        ("x", "1.0.tar.bz2"),
+        ("x", "1.0.tlz"),
         ("пакет", "1"),
     ],
 )

@@ -169,6 +169,18 @@ def test_after_a_start_that_failed_the_environment_before_is_offered_in_sight() 
     assert page.index("Go back to the one before it") < page.index("Start fresh")
 
 
+def test_a_rebase_that_one_never_went_over_to_is_not_the_one_before() -> None:
+    server = _server(environment=_digest(1), failed_start=True)
+    rebase = _checkpoint(2, trigger=Trigger.REBASE)
+    offered = options.choices(server, [_checkpoint(1), rebase, _checkpoint(3)], NOW)
+    assert offered["before"].value == _digest(3)
+    assert [one.value for one in offered["earlier"]] == [_digest(2)]
+
+    newest = _checkpoint(1, parent=_digest(2))
+    offered = options.choices(server, [newest, rebase, _checkpoint(3)], NOW)
+    assert offered["before"].value == _digest(2)
+
+
 def test_why_a_server_ended_by_itself_is_said() -> None:
     ended = _server(ended_why="The server was ended because it needed more memory than 4 GB.")
     assert "more memory" in options.choices(ended, [], NOW)["notice"]

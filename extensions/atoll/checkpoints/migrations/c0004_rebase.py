@@ -19,7 +19,21 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop it; what was rebased stays, as if its user had saved it, and what goes on fails."""
+    checkpoints = sa.table(
+        "checkpoints", *map(sa.column, ("trigger", "status", "reason", "message"))
+    )
+    holds = sa.table("holds", sa.column("holder", sa.String()))
+    rebases = sa.update(checkpoints).where(checkpoints.c.trigger == "rebase")
+    op.execute(
+        rebases.where(checkpoints.c.status.not_in(("ready", "refused", "failed"))).values(
+            status="failed",
+            reason="rebase_failed",
+            message="Not rebased: the platform went back to a version that rebases nothing.",
+        )
+    )
+    op.execute(rebases.values(trigger="user"))
+    op.execute(sa.delete(holds).where(holds.c.holder.startswith("rebase:")))
     op.drop_column("checkpoints", "rebase")
     for name in reversed(_COLUMNS):
         op.drop_column("checkpoints", name)
