@@ -11,7 +11,7 @@ from atoll.checkpoints.node_models import Phase
 
 from .cluster import Cluster, eventually
 
-ENDED_S = 2.0
+ENDED_S = 6.0  # well below the ten seconds that a question to the service may take
 """How long an agent may take to end that is told to."""
 BEGUN_ANEW_S = 20.0
 """Much less than a lease: nobody waits until one lapses."""
