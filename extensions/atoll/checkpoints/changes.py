@@ -10,7 +10,7 @@ import io
 import json
 import os
 import posixpath
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -151,23 +151,18 @@ class Listing:
 
 def listing(store: oci.Content, digest: str, only: Collection[str] | None = None) -> Listing:
     """The files of an environment, read from its layers, or from `only` these. Raises OciError."""
-    image = oci.load_image(store, digest)
     found = Listing()
     records: dict[bytes, bytes] = {}
-    for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
-        if only is not None and layer.digest not in only:
-            continue
-        with oci.open_layer(store, layer, diff_id) as reader:
-            for entry in reader:
-                if entry.kind in (oci.Kind.WHITEOUT, oci.Kind.OPAQUE):
-                    _remove(found.files, entry)
-                    if only is not None and entry.kind is oci.Kind.WHITEOUT:
-                        found.gone.add(entry.path)
-                elif entry.kind is not oci.Kind.DIRECTORY:
-                    found.gone.discard(entry.path)
-                    found.files[entry.path] = (entry.size, entry.mtime_ns, entry.link)
-                    if entry.path.endswith(b".dist-info/RECORD") and entry.size <= _LIST_MOST:
-                        records[entry.path] = reader.read()
+    for entry, read in _entries(store, digest, only):
+        if entry.kind in (oci.Kind.WHITEOUT, oci.Kind.OPAQUE):
+            _remove(found.files, entry)
+            if only is not None and entry.kind is oci.Kind.WHITEOUT:
+                found.gone.add(entry.path)
+        elif entry.kind is not oci.Kind.DIRECTORY:
+            found.gone.discard(entry.path)
+            found.files[entry.path] = (entry.size, entry.mtime_ns, entry.link)
+            if entry.path.endswith(b".dist-info/RECORD") and entry.size <= _LIST_MOST:
+                records[entry.path] = read()
     for path, record in records.items():
         folder = posixpath.dirname(os.fsdecode(path))
         package = name_and_version(posixpath.basename(folder))
@@ -183,25 +178,32 @@ def sources(store: oci.Content, digest: str, only: Collection[str] | None = None
 
     Read from its layers, or from `only` these (PEP 610). Raises OciError.
     """
-    image = oci.load_image(store, digest)
     found: dict[bytes, tuple[int, int, bytes]] = {}
     urls: dict[bytes, bytes] = {}
-    for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
-        if only is not None and layer.digest not in only:
-            continue
-        with oci.open_layer(store, layer, diff_id) as reader:
-            for entry in reader:
-                if entry.kind in (oci.Kind.WHITEOUT, oci.Kind.OPAQUE):
-                    _remove(found, entry)
-                elif entry.path.endswith(b".dist-info/direct_url.json"):
-                    found[entry.path] = (entry.size, 0, b"")
-                    urls[entry.path] = reader.read() if entry.size <= _URL_MOST else b""
+    for entry, read in _entries(store, digest, only):
+        if entry.kind in (oci.Kind.WHITEOUT, oci.Kind.OPAQUE):
+            _remove(found, entry)
+        elif entry.path.endswith(b".dist-info/direct_url.json"):
+            found[entry.path] = (entry.size, 0, b"")
+            urls[entry.path] = read() if entry.size <= _URL_MOST else b""
     named: dict[str, str] = {}
     for path in found:
         package = name_and_version(posixpath.basename(posixpath.dirname(os.fsdecode(path))))
         if package is not None:
             named[package[0]] = _url(urls[path])
     return named
+
+
+def _entries(
+    store: oci.Content, digest: str, only: Collection[str] | None
+) -> Iterator[tuple[oci.Entry, Callable[[], bytes]]]:
+    """The entries of an image's layers, or of `only` these, the lowest first, and what reads each."""
+    image = oci.load_image(store, digest)
+    for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
+        if only is None or layer.digest in only:
+            with oci.open_layer(store, layer, diff_id) as reader:
+                for entry in reader:
+                    yield entry, reader.read
 
 
 def compare(
