@@ -46,7 +46,7 @@ def _named(annotation: Any) -> Iterator[type[BaseModel]]:
 def _sections() -> dict[str, type[BaseModel]]:
     """The class of each section that hub or service reads."""
     found: dict[str, type[BaseModel]] = {}
-    for settings in (ServiceSettings, HubSettings):
+    for settings in (HubSettings, ServiceSettings):  # of a section of both, the hub reads more
         for name, field in settings.model_fields.items():
             found.setdefault(name, next(_named(field.annotation)))
     return dict(sorted(found.items()))

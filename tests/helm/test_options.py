@@ -269,6 +269,28 @@ def test_an_nfs_export_becomes_a_claim_in_both_namespaces() -> None:
     assert toml(objects)["hub"]["storage"] == homes
 
 
+def test_shares_of_an_export_are_in_jobs_too_for_their_claim_is() -> None:
+    shares = {
+        "course": {"groups": ["students"]},
+        "data": {"claim": "data", "mount": "/data"},
+        "mine": {"claim": "data", "jobs_claim": ""},
+        "block": {"claim": "of-servers"},
+        "other": {"claim": "of-servers", "jobs_claim": "of-jobs"},
+    }
+    storage = {"kind": "nfs", "claim": "homes", "shares": shares}
+    exports = {name: {"server": "files.example", "path": f"/{name}"} for name in ("homes", "data")}
+    found = toml(render({"storage": {"nfs": exports}, "settings": {"hub": {"storage": storage}}}))
+    assert {
+        name: one.get("jobs_claim") for name, one in found["hub"]["storage"]["shares"].items()
+    } == {
+        "course": "homes",
+        "data": "data",
+        "mine": "",
+        "block": None,
+        "other": "of-jobs",
+    }
+
+
 def test_images_come_from_where_the_operator_says() -> None:
     objects = render(
         {"images": {"prefix": "localhost:5000/atoll", "tag": "dev", "pullSecrets": ["login"]}}

@@ -17,6 +17,7 @@ from atoll.apps.api import create_api
 from atoll.apps.clusters import place_of
 from atoll.apps.running import Loops
 from atoll.apps.settings import ServiceSettings
+from atoll.apps.shares import shares_of
 from atoll.checkpoints import agents, registry_pulls, targets
 from atoll.checkpoints import service as checkpoints
 from atoll.datasets import service as datasets
@@ -60,7 +61,12 @@ def build(home: Home, config: ServiceSettings) -> Starlette:
     state.pulls = registry_pulls.pulls(home, config.registry)
     environments, url = state.checkpoints.environments, config.service.url
     runner = runner_of(
-        config.jobs, config.kubernetes, database=database, home=home, environments=environments
+        config.jobs,
+        config.kubernetes,
+        database=database,
+        home=home,
+        environments=environments,
+        shares=shares_of(config.hub.storage, hub),
     )
     state.jobs = jobs.Jobs(
         database, home, config.jobs, environments, hub, service_url=url, runner=runner

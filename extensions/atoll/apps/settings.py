@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, RegistrySettings
 from atoll.datasets.settings import DatasetSettings
+from atoll.hub.storage import StorageSection
 from atoll.jobs.settings import JobSettings
 from atoll.kit.kube.settings import KubernetesSection
 from atoll.kit.settings import Section
@@ -26,6 +27,12 @@ class ServiceSection(Section):
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
 
+class HubStorage(BaseModel):
+    """What the service reads of the hub's section: which directories jobs share with servers."""
+
+    storage: StorageSection = StorageSection()
+
+
 class ServiceSettings(BaseModel):
     """All sections that the service reads."""
 
@@ -36,3 +43,4 @@ class ServiceSettings(BaseModel):
     datasets: DatasetSettings = DatasetSettings()
     jobs: JobSettings = JobSettings()
     kubernetes: KubernetesSection = KubernetesSection()
+    hub: HubStorage = HubStorage()

@@ -7,9 +7,16 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from atoll.kit.errors import AtollError
+
+_POD: Final = "ATOLL_POD"  # a variable of jobs in a cluster
+_SAMPLE: Final = "The stored sample is there still: `.preview()` and `.sample()` show it."
+_IN_A_POD: Final = (
+    "A job in a cluster has your home, and what groups share, only where the operator gives them to"
+    " jobs too: ask for it, or give the job its files. The stored sample is there still: `.sample()`."
+)
 
 
 class SourceError(AtollError):
@@ -79,7 +86,7 @@ class Source:
             raise SourceError(
                 "not_found",
                 f"{path} cannot be read from here: {error.strerror}.",
-                hint="The stored sample is there still: `.preview()` and `.sample()` show it.",
+                hint=_IN_A_POD if _POD in os.environ else _SAMPLE,
             ) from error
 
     @property

@@ -32,6 +32,7 @@ from atoll.hub.scarcity import Scarcity
 from atoll.hub.storage import StorageSection
 from atoll.kit.errors import AtollError
 from atoll.kit.kube.objects import Pod
+from atoll.kit.kube.volumes import mounted
 
 # What says that the image itself is gone or broken, where another environment may start. A registry
 # that refuses us is none of these: the environment is there, and somebody must set things right.
@@ -219,20 +220,19 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
         if "subPath" in home:
             self._home_path = self._home_path or self._expand_user_properties(home["subPath"])
             home["subPath"] = self._home_path
-        volumes, mounts = [storage.home_volume(self.storage)], [home]
-        more = [storage.shares(self.storage, self.groups)]
+        directories = storage.shares(self.storage, self.groups)
         if profile is not None:
-            more.append(storage.of_profile(profile.volumes))
-            if profile.shared_memory is not None:
-                volume, mount = storage.shared_memory(profile.shared_memory)
-                more.append(([volume], [mount]))
+            directories += storage.of_profile(profile.volumes)
+        volumes, mounts = mounted(directories, storage.known(self.storage))
+        volumes, mounts = [storage.home_volume(self.storage), *volumes], [home, *mounts]
+        if profile is not None and profile.shared_memory is not None:
+            volume, mount = storage.shared_memory(profile.shared_memory)
+            volumes.append(volume)
+            mounts.append(mount)
         if self.storage.on_one_node:
             user = self._build_common_labels({})[storage.USER_LABEL]
             rules = self._sorted_dict_values(self.pod_affinity_required)
             self.pod_affinity_required = [*rules, storage.beside(user)]
-        for new_volumes, new_mounts in more:
-            volumes += new_volumes
-            mounts += new_mounts
         self.volumes = [*self._sorted_dict_values(self.volumes), *volumes]
         self.volume_mounts = [*self._sorted_dict_values(self.volume_mounts), *mounts]
 

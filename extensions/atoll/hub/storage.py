@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from atoll.hub.resources import ObjectName
+from atoll.kit.kube.volumes import Directory
 from atoll.kit.settings import Section
 
 MountPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]{1,200}$")]
@@ -39,6 +40,7 @@ class Share(Section):
     """A directory that the members of groups share; read-only for those not in `writers`."""
 
     claim: ObjectName | None = None  # none: the homes' own claim, or their export
+    jobs_claim: ObjectName | Literal[""] = ""  # the same in the jobs' namespace; empty: not in jobs
     path: SubPath | None = None  # in it; none: `shared/NAME`
     mount: MountPath | None = None  # none: `shared/NAME` beside the homes, as /srv/shared/NAME
     groups: list[str] = Field(default_factory=list)  # who sees it; empty: everybody
@@ -127,52 +129,56 @@ def beside(user_label: str) -> dict[str, Any]:
     return {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
 
 
-def shares(
-    storage: StorageSection, groups: Collection[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The volumes and the mounts of what a member of these groups shares."""
-    volumes: dict[str, dict[str, Any]] = {}
-    mounts = []
-    for name, share in storage.shares.items():
-        if not share.open_to(groups):
-            continue
-        volume = HOME_VOLUME if share.claim in (None, storage.claim) else f"share-{name}"
-        if volume != HOME_VOLUME:
-            claim = {"claimName": share.claim}
-            volumes[volume] = {"name": volume, "persistentVolumeClaim": claim}
-        mount = {
-            "name": volume,
-            "mountPath": share.mount or f"/srv/shared/{name}",
-            "readOnly": not share.written_by(groups),
-        }
-        if volume == HOME_VOLUME or share.path is not None:
-            mount["subPath"] = share.path or f"shared/{name}"
-        mounts.append(mount)
-    return list(volumes.values()), mounts
+def known(storage: StorageSection) -> dict[str, str]:
+    """The volume of the homes by their claim, where they have one, or one export."""
+    return {storage.claim or "": HOME_VOLUME} if storage.kind in ("nfs", "existing") else {}
 
 
-def of_profile(volumes: Mapping[str, Volume]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The volumes and the mounts of a profile's own."""
-    claims = [
-        {"name": f"volume-{name}", "persistentVolumeClaim": {"claimName": one.claim}}
+def shares(storage: StorageSection, groups: Collection[str]) -> list[Directory]:
+    """What a member of these groups shares."""
+    return [
+        _directory(storage, name, share.claim or storage.claim or "", groups)
+        for name, share in storage.shares.items()
+        if share.open_to(groups)
+    ]
+
+
+def shares_in_jobs(storage: StorageSection, groups: Collection[str]) -> list[Directory]:
+    """What of it her jobs have: a claim is of one namespace, and jobs have another."""
+    return [
+        _directory(storage, name, share.jobs_claim, groups)
+        for name, share in storage.shares.items()
+        if share.jobs_claim and share.open_to(groups)
+    ]
+
+
+def of_profile(volumes: Mapping[str, Volume]) -> list[Directory]:
+    """What a profile has of its own."""
+    return [
+        Directory(f"volume-{name}", one.claim, one.mount, one.path, one.read_only)
         for name, one in volumes.items()
     ]
-    mounts = [
-        {
-            "name": f"volume-{name}",
-            "mountPath": one.mount,
-            "readOnly": one.read_only,
-            **({"subPath": one.path} if one.path is not None else {}),
-        }
-        for name, one in volumes.items()
-    ]
-    return claims, mounts
 
 
 def shared_memory(size: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The volume and the mount of /dev/shm in this size, which counts as the server's memory."""
     volume = {"name": MEMORY_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": f"{size}i"}}
     return volume, {"name": MEMORY_VOLUME, "mountPath": "/dev/shm"}  # noqa: S108  # a mount point
+
+
+def _directory(
+    storage: StorageSection, name: str, claim: str, groups: Collection[str]
+) -> Directory:
+    """A share for a member of these groups, who sees it, in this claim."""
+    share = storage.shares[name]
+    beside_homes = (share.claim or storage.claim or "") in known(storage)
+    return Directory(
+        volume=f"share-{name}",
+        claim=claim,
+        mount=share.mount or f"/srv/shared/{name}",
+        path=share.path or (f"shared/{name}" if beside_homes else None),
+        read_only=not share.written_by(groups),
+    )
 
 
 def _source(storage: StorageSection, claim: str | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from atoll.jobs.runners import Runner
 from atoll.jobs.settings import JobSettings
 from atoll.kit.db import Database
 from atoll.kit.home import Home
+from atoll.kit.kube.volumes import Directory
 
 
 class Pending(Protocol):
@@ -72,6 +73,17 @@ class Users(Protocol):
         Raises UnavailableError where the hub is away.
         """
         ...
+
+
+Shares = Callable[[str], Sequence[Directory]]
+"""The shared directories that a user's jobs have, as things stand when it is called. Blocks, and
+raises UnavailableError where nobody can say at the moment."""
+
+
+def nothing_shared(user: str) -> Sequence[Directory]:
+    """Where nothing is shared."""
+    del user
+    return ()
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from atoll.jobs.resources import Size
 from atoll.jobs.runners import Work
 from atoll.jobs.settings import JobSettings
+from atoll.kit.kube.volumes import Directory, mounted
 
 JOB: Final = "atoll.dev/job"
 PLATFORM: Final = "atoll.dev/platform"
@@ -67,8 +68,13 @@ def secret(work: Work, place: Place) -> Manifest:
     }
 
 
-def pod(work: Work, size: Size, image: str, place: Place) -> Manifest:
-    """The pod that runs the job once, as restricted as PodSecurity `restricted` asks."""
+def pod(
+    work: Work, size: Size, image: str, place: Place, shares: Sequence[Directory] = ()
+) -> Manifest:
+    """The pod that runs the job once, as restricted as PodSecurity `restricted` asks.
+
+    `shares` are the shared directories that its user may see.
+    """
     settings = place.settings
     metadata = _metadata(work.id, place)
     metadata["annotations"] = {
@@ -80,6 +86,7 @@ def pod(work: Work, size: Size, image: str, place: Place) -> Manifest:
     if settings.kueue_queue:
         metadata["labels"][KUEUE] = settings.kueue_queue
     grace_s = round(settings.grace_s) + _DELIVERY_S
+    container = _container(work, size, image, place)
     spec: Manifest = {
         "restartPolicy": "Never",  # a container that is started again has lost what it had
         "automountServiceAccountToken": False,
@@ -97,7 +104,7 @@ def pod(work: Work, size: Size, image: str, place: Place) -> Manifest:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(work, size, image, place)],
+        "containers": [container],
     }
     if place.pull_secret:
         spec["imagePullSecrets"] = [{"name": place.pull_secret}]
@@ -107,9 +114,9 @@ def pod(work: Work, size: Size, image: str, place: Place) -> Manifest:
         spec["tolerations"] = tolerations
     if size.gpu and settings.gpu_runtime_class:
         spec["runtimeClassName"] = settings.gpu_runtime_class
-    if settings.home_claim:
-        claim = {"claimName": with_user(settings.home_claim, work.user)}
-        spec["volumes"] = [{"name": "home", "persistentVolumeClaim": claim}]
+    directories = [*_home(work.user, settings), *shares]
+    if directories:
+        spec["volumes"], container["volumeMounts"] = mounted(directories)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -150,7 +157,7 @@ def _container(work: Work, size: Size, image: str, place: Place) -> Manifest:
     }
     uid = {"fieldRef": {"fieldPath": "metadata.uid"}}
     token = {"secretKeyRef": {"name": work.id, "key": "ATOLL_TOKEN"}}
-    container: Manifest = {
+    return {
         "name": CONTAINER,
         "image": image,
         "command": list(COMMAND),
@@ -165,12 +172,14 @@ def _container(work: Work, size: Size, image: str, place: Place) -> Manifest:
             "capabilities": {"drop": ["ALL"]},
         },
     }
-    if settings.home_claim:
-        mount = {"name": "home", "mountPath": settings.home_mount}
-        if settings.home_sub_path:
-            mount["subPath"] = with_user(settings.home_sub_path, work.user)
-        container["volumeMounts"] = [mount]
-    return container
+
+
+def _home(user: str, settings: JobSettings) -> list[Directory]:
+    """The user's home, where the operator names its claim."""
+    if not settings.home_claim:
+        return []
+    claim, path = settings.home_claim, settings.home_sub_path
+    return [Directory("home", with_user(claim, user), settings.home_mount, with_user(path, user))]
 
 
 def _resources(size: Size, settings: JobSettings) -> Mapping[str, Mapping[str, str]]:

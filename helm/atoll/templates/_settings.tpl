@@ -7,6 +7,14 @@
 {{- $_ := set $hub "cull_after_s" (ternary (int .Values.culler.afterS) 0 .Values.culler.enabled) -}}
 {{- $_ := set $hub "image" (get $hub "image" | default $image) -}}
 {{- $_ := set $jobs "image" (get $jobs "image" | default (get $hub "image")) -}}
+{{- $storage := get $hub "storage" | default dict -}}
+{{- range $name, $share := get $storage "shares" | default dict -}}
+  {{- /* an export has a claim of its name in the jobs' namespace too */}}
+  {{- $claim := get $share "claim" | default (get $storage "claim") | default "" -}}
+  {{- if and (hasKey $.Values.storage.nfs $claim) (not (hasKey $share "jobs_claim")) -}}
+    {{- $_ := set $share "jobs_claim" $claim -}}
+  {{- end -}}
+{{- end -}}
 {{- if not (get $hub "profiles") -}}
   {{- $_ := set $hub "profiles" (dict "standard" (dict "title" "Standard" "description" "JupyterLab with scientific Python." "cpu" 2 "memory" "4G" "cpu_guarantee" 0.25 "memory_guarantee" "1G")) -}}
 {{- end -}}

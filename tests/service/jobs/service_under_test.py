@@ -17,10 +17,12 @@ from typing import Any
 
 import httpx
 import uvicorn
+from atoll.apps.shares import shares_of
 from atoll.checkpoints import routes as checkpoint_routes
 from atoll.checkpoints import service as checkpoint_service
 from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.settings import CheckpointSettings
+from atoll.hub.storage import Share, StorageSection
 from atoll.jobs import routes, run_routes, service
 from atoll.jobs.kept import KeptJobs
 from atoll.jobs.runners.choice import runner_of
@@ -40,6 +42,14 @@ from tests.databases import url_of as database_url_of
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 MIGRATIONS = [KIT_MIGRATIONS, checkpoint_service.MIGRATIONS, service.MIGRATIONS]
+
+SHARED = StorageSection(
+    shares={
+        "models": Share(claim="a", groups=["modelers"], jobs_claim="models"),
+        "of-servers": Share(claim="b"),
+    }
+)
+"""What groups share, and what of it jobs have."""
 
 USERS: dict[str, dict[str, Any]] = {
     "hub": {"kind": "service", "name": "atoll-hub", "scopes": ["custom:atoll:hub"]},
@@ -106,7 +116,14 @@ def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
         service_url=url,
         jobs_namespace=os.environ.get("TEST_NAMESPACE", "atoll-jobs"),
     )
-    runner = runner_of(settings, cluster, database=database, home=home, environments=environments)
+    runner = runner_of(
+        settings,
+        cluster,
+        database=database,
+        home=home,
+        environments=environments,
+        shares=shares_of(SHARED, hub),
+    )
     jobs = Jobs(database, home, settings, environments, hub, service_url=url, runner=runner)
     checkpoints.rebasing.jobs = KeptJobs(jobs)
     events = EventStream(database)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,24 @@ def test_a_job_that_is_stopped_ends_its_notebook_and_its_pod(
     assert "It was stopped." in atoll.log(done)
     eventually(lambda: marked("ATOLL_JOB", job.id), lambda found: not found)
     eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+
+
+def test_a_pod_has_what_its_user_shares_by_the_hubs_word(atoll: Atoll, kube: Kube) -> None:
+    kube.control(run=False)
+    headers = {who: {"Authorization": f"token {who}"} for who in ("ada", "bob")}
+    # what a request claims of groups and mounts is not even read
+    claims = {"groups": ["modelers"], "shares": ["models"], "user": "ada"}
+    body = {"notebook": notebook("1"), "environment": "base", **claims}
+    for who, mounted in (("ada", ["/srv/shared/models"]), ("bob", [])):
+        answer = httpx.post(f"{atoll.url}api/v1/jobs", json=body, headers=headers[who])
+        job = Job.model_validate(answer.raise_for_status().json())
+        spec = eventually(partial(kube.pod, job), bool)["spec"]
+        mounts = spec["containers"][0].get("volumeMounts", [])
+        assert [one["mountPath"] for one in mounts] == mounted, who
+        assert all(one["readOnly"] for one in mounts), "modelers may not write"
+        assert len(spec.get("volumes", [])) == len(mounted)
+        atoll.send(client.stop(job.id), who)
+        eventually(partial(atoll.job, job, who), lambda found: found.status.final)
 
 
 def test_a_pod_that_never_begins_says_what_it_waits_for_and_can_be_stopped(

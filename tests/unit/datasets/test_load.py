@@ -161,6 +161,16 @@ def test_a_source_that_is_away_says_that_the_sample_is_there(csv: Access) -> Non
     assert "sample" in str(refused.value.hint)
 
 
+def test_a_job_in_a_cluster_says_what_it_may_lack(
+    csv: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATOLL_POD", "9f0c")
+    Path(csv.location.path).unlink()
+    with pytest.raises(SourceError, match="cannot be read from here") as refused:
+        load.to_pandas(csv)
+    assert "what groups share" in str(refused.value.hint)
+
+
 def test_a_relation_of_ones_own_connection_reads_when_asked(hive: Access) -> None:
     connection = duckdb.connect()
     relation = load.to_duckdb(hive, connection, where={"month": 2})

@@ -378,6 +378,25 @@ async def test_homes_of_one_claim_are_remembered_by_their_directory() -> None:
     assert mounts["/home/jovyan"]["subPath"] == path
 
 
+async def test_a_claim_is_one_volume_or_the_pod_would_never_start() -> None:
+    made = spawner(
+        {"profile": "gpu"},
+        storage=StorageSection(
+            shares={
+                "a": Share(claim="models", path="a", writers=["ml"]),
+                "b": Share(claim="models", path="b"),
+            }
+        ),
+    )
+    spec = (await manifest(made))["spec"]
+    claims = [one.get("persistentVolumeClaim", {}).get("claimName") for one in spec["volumes"]]
+    assert claims.count("models") == 1
+    mounts = {one["mountPath"]: one for one in spec["containers"][0]["volumeMounts"]}
+    of_it = [mounts[path] for path in ("/srv/shared/a", "/srv/shared/b", "/models")]
+    assert {one["name"] for one in of_it} == {"share-a"}
+    assert [one.get("readOnly", False) for one in of_it] == [False, True, True]
+
+
 async def test_an_export_without_a_claim_is_mounted_itself() -> None:
     storage = StorageSection(kind="nfs", nfs_server="10.0.0.5", nfs_path="/export")
     pod = await manifest(spawner(storage=storage))

@@ -12,6 +12,7 @@ from atoll.jobs.manifests import Place
 from atoll.jobs.resources import Size
 from atoll.jobs.runners import Work
 from atoll.jobs.settings import JobSettings, Toleration
+from atoll.kit.kube.volumes import Directory
 from kubespawner.slugs import safe_slug
 
 TOKEN = "job-" + "5" * 56
@@ -36,6 +37,13 @@ IMAGE = "registry:5000/atoll/ada@sha256:" + "1" * 64
 def pod(size: Size = SIZE, place: Place = PLACE, **settings: Any) -> dict[str, Any]:
     chosen = replace(place, settings=JobSettings(**settings))
     return manifests.pod(WORK, size, IMAGE, chosen)
+
+
+def sharing(*shares: Directory, **settings: Any) -> tuple[Any, Any]:
+    """The volumes and the mounts of a pod whose user shares these."""
+    chosen = replace(PLACE, settings=JobSettings(**settings))
+    spec = manifests.pod(WORK, SIZE, IMAGE, chosen, shares)["spec"]
+    return spec["volumes"], spec["containers"][0]["volumeMounts"]
 
 
 def container(**settings: Any) -> dict[str, Any]:
@@ -133,6 +141,39 @@ def test_a_home_is_mounted_where_operators_name_its_claim() -> None:
     assert shared["volumeMounts"] == [
         {"name": "home", "mountPath": "/home/x", "subPath": f"homes/{slug}"}
     ]
+
+
+def test_what_the_user_shares_is_mounted_as_in_her_servers() -> None:
+    volumes, mounts = sharing(
+        Directory("share-course", "homes", "/srv/shared/course", "shared/course", read_only=True),
+        Directory("share-data", "data", "/data"),
+    )
+    assert volumes == [
+        {"name": "share-course", "persistentVolumeClaim": {"claimName": "homes"}},
+        {"name": "share-data", "persistentVolumeClaim": {"claimName": "data"}},
+    ]
+    assert mounts == [
+        {
+            "name": "share-course",
+            "mountPath": "/srv/shared/course",
+            "subPath": "shared/course",
+            "readOnly": True,
+        },
+        {"name": "share-data", "mountPath": "/data"},
+    ]
+
+
+def test_a_claim_is_one_volume_whatever_is_mounted_of_it() -> None:
+    volumes, mounts = sharing(
+        Directory("share-a", "homes", "/a", "shared/a", read_only=True),
+        Directory("share-b", "team", "/b", "b", read_only=True),
+        Directory("share-c", "team", "/c", "c"),
+        home_claim="homes",
+        home_sub_path="homes/{username}",
+    )
+    assert [one["name"] for one in volumes] == ["home", "share-b"]
+    assert [one["name"] for one in mounts] == ["home", "home", "share-b", "share-b"]
+    assert [one.get("readOnly", False) for one in mounts] == [False, True, True, False]
 
 
 @pytest.mark.parametrize(

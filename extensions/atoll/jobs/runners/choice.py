@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atoll.jobs.ground import Environments
+from atoll.jobs.ground import Environments, Shares, nothing_shared
 from atoll.jobs.manifests import Place, platform_of
 from atoll.jobs.runners import Runner
 from atoll.jobs.runners.local import LocalRunner
@@ -20,6 +20,7 @@ def runner_of(
     database: Database,
     home: Home,
     environments: Environments,
+    shares: Shares = nothing_shared,
 ) -> Runner:
     """The runner that `jobs.runner` names; raises SettingsError where it lacks what it needs."""
     if settings.runner == "local":
@@ -51,4 +52,5 @@ def runner_of(
         api=KubeApi(access),
         informer=Informer(access, pods, Pod, labels=place.labels),
         images=environments.reference,
+        shares=shares,
     )

@@ -15,6 +15,7 @@ from typing import Any, Final
 from atoll.jobs import claims, manifests, pods
 from atoll.jobs.claims import ClaimRow
 from atoll.jobs.files import JobFiles
+from atoll.jobs.ground import Shares, nothing_shared
 from atoll.jobs.logfile import LogFile
 from atoll.jobs.manifests import CONTAINER, JOB, Place
 from atoll.jobs.pods import Circumstances, Stage
@@ -54,6 +55,7 @@ class KubernetesRunner:
         api: KubeApi,
         informer: Informer[Pod],
         images: Images,
+        shares: Shares = nothing_shared,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._database = database
@@ -62,6 +64,7 @@ class KubernetesRunner:
         self._api = api
         self._informer = informer
         self._images = images
+        self._shares = shares
         self._clock = clock
         self._files = JobFiles(home, place.settings)
         self._words: dict[str, tuple[float, str]] = {}
@@ -90,8 +93,9 @@ class KubernetesRunner:
                 hint="An administrator sets jobs.image.",
             )
         size = size_of(work.resources, self._settings)
+        shares = self._shares(work.user)  # as things stand now, not when it was submitted
         self._create("secrets", manifests.secret(work, self._place))
-        return self._create("pods", manifests.pod(work, size, image, self._place))
+        return self._create("pods", manifests.pod(work, size, image, self._place, shares))
 
     def look(self, id_: str) -> Seen:
         """How the job stands, by its claim and its pod."""
