@@ -23,6 +23,7 @@ COMMAND: Final = ["/opt/atoll/bin/python", "-P", "-s", "-m", "atoll.jobs.remote"
 
 Manifest = dict[str, Any]
 
+_HOME: Final = "home"
 _USER: Final = 1000  # jovyan, whom the environment belongs to
 _GROUP: Final = 100
 _START_MOST_S: Final = 3600  # an image that is pulled counts as the pod's time
@@ -114,9 +115,7 @@ def pod(
         spec["tolerations"] = tolerations
     if size.gpu and settings.gpu_runtime_class:
         spec["runtimeClassName"] = settings.gpu_runtime_class
-    directories = [*_home(work.user, settings), *shares]
-    if directories:
-        spec["volumes"], container["volumeMounts"] = mounted(directories)
+    spec["volumes"], container["volumeMounts"] = _directories(work.user, settings, shares)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -151,6 +150,7 @@ def _metadata(id_: str, place: Place) -> Manifest:
 def _container(work: Work, size: Size, image: str, place: Place) -> Manifest:
     settings = place.settings
     variables = {
+        **settings.variables,
         **{name: value for name, value in work.variables.items() if name != "ATOLL_TOKEN"},
         "ATOLL_URL": place.service_url,
         "ATOLL_JOB": work.id,
@@ -174,12 +174,20 @@ def _container(work: Work, size: Size, image: str, place: Place) -> Manifest:
     }
 
 
-def _home(user: str, settings: JobSettings) -> list[Directory]:
-    """The user's home, where the operator names its claim."""
+def _directories(
+    user: str, settings: JobSettings, shares: Sequence[Directory]
+) -> tuple[list[Manifest], list[Manifest]]:
+    """Volumes and mounts: the user's home, or an empty one, and what the user shares.
+
+    What tools write into the home is never part of the environment, so it is a volume in any case.
+    """
+    mount = settings.home_mount
     if not settings.home_claim:
-        return []
-    claim, path = settings.home_claim, settings.home_sub_path
-    return [Directory("home", with_user(claim, user), settings.home_mount, with_user(path, user))]
+        volumes, mounts = mounted(shares)
+        empty = {"name": _HOME, "emptyDir": {}}
+        return [empty, *volumes], [{"name": _HOME, "mountPath": mount}, *mounts]
+    claim, path = (with_user(one, user) for one in (settings.home_claim, settings.home_sub_path))
+    return mounted([Directory(_HOME, claim, mount, path), *shares])
 
 
 def _resources(size: Size, settings: JobSettings) -> Mapping[str, Mapping[str, str]]:

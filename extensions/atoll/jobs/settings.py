@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from atoll.jobs.models import CAPTURED_MOST, Cpu, Memory
 from atoll.kit.settings import Section
@@ -16,6 +16,17 @@ Path = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]{1,200}$")]
 # What a claim or a directory may be called: lower-case parts, and {username} for the user's slug.
 Pattern = Annotated[str, StringConstraints(pattern=r"^(([a-z0-9.-]|\{username\})+)?$")]
 SubPath = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._/-]|\{username\})*$")]
+
+
+def _not_ours(name: str) -> str:
+    if name.startswith("ATOLL_"):
+        raise ValueError("what begins with ATOLL_ is the platform's own")
+    return name
+
+
+Variable = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_ours)
+]
 
 DEFAULT_QUEUE: Final = "default"
 
@@ -106,10 +117,14 @@ class JobSettings(Section):
         default="",
         description="The Kueue LocalQueue that admits jobs' pods, if Kueue is installed.",
     )
+    variables: dict[Variable, str] = Field(
+        default_factory=dict,
+        description="Environment variables of jobs' pods, such as PIP_INDEX_URL; no secrets.",
+    )
     home_claim: Pattern = Field(
         default="",
-        description="The claim with a user's home, such as `claim-{username}`; empty: jobs have no"
-        " home.",
+        description="The claim with a user's home, such as `claim-{username}`; empty: a job's home"
+        " is an empty one.",
     )
     home_sub_path: SubPath = Field(
         default="", description="The user's directory in that claim, such as `homes/{username}`."

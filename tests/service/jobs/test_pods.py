@@ -141,10 +141,11 @@ def test_a_pod_has_what_its_user_shares_by_the_hubs_word(atoll: Atoll, kube: Kub
         answer = httpx.post(f"{atoll.url}api/v1/jobs", json=body, headers=headers[who])
         job = Job.model_validate(answer.raise_for_status().json())
         spec = eventually(partial(kube.pod, job), bool)["spec"]
-        mounts = spec["containers"][0].get("volumeMounts", [])
+        home, *mounts = spec["containers"][0]["volumeMounts"]
+        assert home == {"name": "home", "mountPath": "/home/jovyan"}
         assert [one["mountPath"] for one in mounts] == mounted, who
         assert all(one["readOnly"] for one in mounts), "modelers may not write"
-        assert len(spec.get("volumes", [])) == len(mounted)
+        assert len(spec["volumes"]) == 1 + len(mounted)
         atoll.send(client.stop(job.id), who)
         eventually(partial(atoll.job, job, who), lambda found: found.status.final)
 

@@ -71,7 +71,7 @@ def test_a_pod_is_as_restricted_as_the_standard_asks() -> None:
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert "volumes" not in spec
+    assert spec["volumes"] == [{"name": "home", "emptyDir": {}}]
 
 
 def test_the_token_is_in_the_secret_and_nowhere_in_the_pod() -> None:
@@ -86,6 +86,17 @@ def test_the_service_is_where_pods_reach_it() -> None:
     assert env["ATOLL_URL"] == PLACE.service_url
     assert env["ATOLL_JOB"] == WORK.id
     assert env["OTHER"] == "x"
+
+
+def test_operators_say_where_packages_come_from_and_nothing_that_is_the_platforms() -> None:
+    index = {"PIP_INDEX_URL": "https://index.example/simple", "OTHER": "y"}
+    env = [(one["name"], one.get("value")) for one in container(variables=index)["env"]]
+    assert dict(env)["PIP_INDEX_URL"] == "https://index.example/simple"
+    assert dict(env)["OTHER"] == "x"
+    assert len(dict(env)) == len(env)
+    for name in ("ATOLL_URL", "ATOLL_TOKEN", "ATOLL_POD", "A=B", "a-b", ""):
+        with pytest.raises(ValueError, match="variables"):
+            JobSettings(variables={name: "http://evil.example/"})
 
 
 def test_the_process_is_isolated_from_what_the_user_installed() -> None:
@@ -131,6 +142,12 @@ def test_operators_say_where_jobs_run_and_with_which_login_images_are_pulled() -
     assert queued["kueue.x-k8s.io/queue-name"] == "batch"
 
 
+def test_a_home_without_a_claim_is_an_empty_one_and_never_part_of_the_environment() -> None:
+    assert pod()["spec"]["volumes"] == [{"name": "home", "emptyDir": {}}]
+    found = container(home_sub_path="homes/{username}", home_mount="/home/x")
+    assert found["volumeMounts"] == [{"name": "home", "mountPath": "/home/x"}]
+
+
 def test_a_home_is_mounted_where_operators_name_its_claim() -> None:
     spec = pod(home_claim="claim-{username}")["spec"]
     slug = safe_slug("ada@example.org")
@@ -149,10 +166,12 @@ def test_what_the_user_shares_is_mounted_as_in_her_servers() -> None:
         Directory("share-data", "data", "/data"),
     )
     assert volumes == [
+        {"name": "home", "emptyDir": {}},
         {"name": "share-course", "persistentVolumeClaim": {"claimName": "homes"}},
         {"name": "share-data", "persistentVolumeClaim": {"claimName": "data"}},
     ]
     assert mounts == [
+        {"name": "home", "mountPath": "/home/jovyan"},
         {
             "name": "share-course",
             "mountPath": "/srv/shared/course",

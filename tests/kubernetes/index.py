@@ -1,0 +1,62 @@
+"""A package index of a few wheels beside the platform, which servers and jobs reach."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tests.kubernetes.driver import Platform, kubectl
+
+INDEX: Final = "test-index"
+"""Its Service; `values.yaml` tells jobs of it."""
+_IMAGE: Final = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll/singleuser:{os.environ.get('TAG', 'dev')}"
+_PORT: Final = 8000
+
+
+def offer(platform: Platform, wheels: Sequence[Path]) -> list[str]:
+    """Serve these wheels; the options with which pip finds them."""
+    for thing in _things(wheels):
+        thing["metadata"] = {"name": INDEX, "labels": {"app": INDEX}}
+        document = json.dumps({"apiVersion": "v1", **thing}).encode()
+        kubectl("apply", "-n", platform.namespace, "-f", "-", given=document)
+    ready = ("--for=condition=Ready", "--timeout=120s")
+    kubectl("wait", f"pod/{INDEX}", "-n", platform.namespace, *ready)
+    host = f"{INDEX}.{platform.namespace}.svc.cluster.local"
+    return ["--index-url", f"http://{host}:{_PORT}/simple/", "--trusted-host", host]
+
+
+def _things(wheels: Sequence[Path]) -> list[dict[str, Any]]:
+    content = {one.name: base64.b64encode(one.read_bytes()).decode() for one in wheels}
+    places = [
+        {"key": one.name, "path": f"simple/{one.name.partition('-')[0]}/{one.name}"}
+        for one in wheels
+    ]
+    container = {
+        "name": "index",
+        "image": _IMAGE,
+        "command": ["/opt/atoll/bin/python", "-m", "http.server", "-d", "/srv/index", str(_PORT)],
+        "volumeMounts": [{"name": "wheels", "mountPath": "/srv/index"}],
+        "readinessProbe": {"httpGet": {"path": "/simple/", "port": _PORT}, "periodSeconds": 1},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    spec = {
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container],
+        "volumes": [{"name": "wheels", "configMap": {"name": INDEX, "items": places}}],
+    }
+    ports = [{"name": "http", "port": _PORT}]
+    return [
+        {"kind": "ConfigMap", "binaryData": content},
+        {"kind": "Pod", "spec": spec},
+        {"kind": "Service", "spec": {"selector": {"app": INDEX}, "ports": ports}},
+    ]
