@@ -29,6 +29,8 @@ def configure(c: Any, settings: HubSettings, home: Home) -> None:
     hub.cleanup_proxy = False
     hub.init_spawners_timeout = 2  # seconds it waits for its servers' answers before it listens
 
+    if ours.spawner == "kubernetes":
+        hub.proxy_class = "atoll.hub.proxy.RemindedProxy"
     proxy = c.ConfigurableHTTPProxy
     proxy.should_start = False
     proxy.api_url = ours.proxy_api_url or f"http://127.0.0.1:{ours.proxy_api_port}"

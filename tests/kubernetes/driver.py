@@ -138,6 +138,18 @@ class Platform:
             f"app.kubernetes.io/component={part}", "--grace-period=0", "--force", "--wait=false",
         )  # fmt: skip
 
+    def reached(self) -> None:
+        """Wait until people reach the hub: a new proxy is told its routes within seconds."""
+        eventually(lambda: self.answer("hub/login"), lambda code: code == httpx.codes.OK, 20)
+
+    def answer(self, path: str, **headers: str) -> int:
+        """The status with which a new connection is answered; 0 for none."""
+        try:
+            found = httpx.get(self.url + path, headers=headers, timeout=5.0, trust_env=False)
+        except httpx.TransportError:
+            return 0
+        return found.status_code
+
     def ready(self) -> None:
         """Wait until all parts are."""
         for kind in ("deployments", "statefulsets"):

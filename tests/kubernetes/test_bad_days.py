@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 from atoll.checkpoints.models import ServerStatus
 
@@ -62,6 +63,26 @@ def test_a_drain_waits_until_the_nodes_servers_are_saved(
     assert lea.run("abalone") == "abalone 1.0\n"
     lea.stop()
     lea.settled()
+
+
+def test_a_proxy_that_is_lost_is_followed_by_one_that_knows_the_way_to_every_server(
+    platform: Platform,
+) -> None:
+    moe = platform.user("moe")
+    moe.start()
+    lab = moe.lab()
+    there = {"Authorization": f"token {lab.token}"}
+    assert platform.answer(f"{lab.path}api/status", **there) == httpx.codes.OK
+    platform.kill("proxy")
+    platform.ready()
+    platform.reached()
+    eventually(
+        lambda: platform.answer(f"{lab.path}api/status", **there),
+        lambda code: code == httpx.codes.OK,
+        20,
+    )
+    moe.stop()
+    moe.settled()
 
 
 def test_while_the_registry_is_away_a_stopped_server_waits_and_its_user_is_told(

@@ -180,6 +180,8 @@ def test_without_the_login_no_node_pulls_it(release: Release) -> None:
     )  # fmt: skip
     path = "jsonpath={.status.containerStatuses[0].state.waiting.message}"
     said = kubectl("get", "pod", "thief", "-n", release.jobs, "-o", path)
+    # with the registry gone its node would try for two minutes, and keep the namespace as long
+    kubectl("delete", "pod", "thief", "-n", release.jobs)
     assert "401" in said or "unauthorized" in said.lower() or "403" in said, said
 
 
@@ -199,6 +201,7 @@ def test_the_installation_goes_on_after_every_part_was_started_anew(release: Rel
             release.namespace,
             "--timeout=120s",
         )
+    release.reached()
     ada = release.user("ada")
     ada.start()
     assert ada.sh("cat /opt/environment/kept") == "kept\n"
