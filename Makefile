@@ -6,6 +6,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 LAB := extensions/lab
+NATIVE := extensions/native
 STAMPS := $(VENV)/stamps
 SYSTEM_PYTHON ?= python3
 PORT ?=
@@ -53,14 +54,19 @@ $(STAMPS)/lab: $(STAMPS)/node build/openapi.json $(LAB_SOURCES)
 	@$(PYTHON) -m atoll.apps.lab_link
 	@touch $@
 
-$(STAMPS)/test: $(STAMPS)/python tests/install-system-packages tests/install-helm
+$(STAMPS)/native: $(STAMPS)/python $(NATIVE)/build $(NATIVE)/Cargo.toml $(wildcard $(NATIVE)/src/*.rs)
+	@$(NATIVE)/build
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/native tests/install-system-packages tests/install-helm
 	@echo "→ installing what the tests need"
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[embedded,test,docs]'
 	@tests/install-system-packages
 	@tests/install-helm
+	@$(NATIVE)/build
 	@touch $@
 
-install: $(STAMPS)/python $(STAMPS)/proxy $(STAMPS)/lab ## set everything up in .venv (idempotent)
+install: $(STAMPS)/python $(STAMPS)/proxy $(STAMPS)/lab $(STAMPS)/native ## set everything up in .venv (idempotent)
 
 up: install ## start the platform on this machine and print the link (Ctrl-C or `make down` ends it)
 	@$(VENV)/bin/atoll up $(if $(PORT),--port $(PORT))
@@ -95,10 +101,11 @@ test-slow: $(STAMPS)/test ## what takes minutes: a hundred cycles, thousands of 
 	  tests/service/nodes/test_many_at_once.py tests/service/test_hostile_requests.py
 	@$(PYTHON) -m pytest --timeout=3600 -m slow tests
 
-lint: $(STAMPS)/test ## ruff, mypy, import contracts, eslint, prettier
+lint: $(STAMPS)/test ## ruff, mypy, import contracts, rustc's warnings, eslint, prettier
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@MYPYPATH=extensions $(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@$(NATIVE)/build lint
 	@cd $(LAB) && npm run --silent lint
 
 bench: install $(STAMPS)/test ## the figures, peers beside us: a table, and build/bench.json
@@ -110,7 +117,7 @@ bench-cluster: install $(STAMPS)/test ## the figures in the cluster of KUBECONFI
 docs: $(STAMPS)/test ## build the documentation into build/site, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
 
-wheel: $(STAMPS)/lab ## the Python package, with the built lab extension, into dist/
+wheel: $(STAMPS)/lab $(STAMPS)/native ## the Python package, with all that is built, into dist/
 	@rm -f dist/atoll-*.whl && $(UV) build --quiet --wheel --out-dir dist . && ls dist/atoll-*.whl
 
 images: wheel ## the container images (REGISTRY=, TAG=dev, IMAGES="hub service …", BASE=, IMAGE_BUILDER=)
@@ -125,4 +132,5 @@ constraints: $(UV) ## write constraints.txt anew from pyproject.toml's ranges
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" >> constraints.txt; sort -u -o constraints.txt constraints.txt
 
 clean: ## remove what was built, not what was installed
-	rm -rf build dist $(LAB)/lib $(LAB)/src/generated extensions/atoll/labextension
+	rm -rf build dist $(LAB)/lib $(LAB)/src/generated extensions/atoll/labextension \
+	  $(NATIVE)/target extensions/atoll/oci/libatoll_native.so

@@ -32,7 +32,11 @@ from tests.platform.driver import eventually
 PODS = 10_000
 ROUNDS = 3
 MOST_S, MOST_MB = 0.5, 50.0
-PEERS = {"reflector": "KubeSpawner's reflector", "typed": "kubernetes_asyncio, typed"}
+PEERS = {
+    "reflector": "KubeSpawner's reflector",
+    "typed": "kubernetes_asyncio, typed",
+    "bytes": "the API server's pages, thrown away",
+}
 _AT_ONCE = 8
 _IMAGE = f"localhost:5000/atoll/singleuser@sha256:{'5' * 64}"
 

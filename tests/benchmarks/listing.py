@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,34 @@ async def _ours(namespace: str) -> Listing:
         await informer.wait_synced()
         running.cancel()
         return len(informer.snapshot())
+
+    return listed
+
+
+async def _bytes(namespace: str) -> Listing:
+    """The same pages, one after the other, thrown away: what the API server alone takes."""
+    import aiohttp
+    from atoll.kit.kube.access import Access
+
+    access = Access.find(os.environ["KUBECONFIG"])
+    cursor = re.compile(rb'"continue":"([^"]+)"')
+
+    async def listed() -> int:
+        count, token = 0, ""
+        connector = aiohttp.TCPConnector(ssl=access.tls)
+        async with aiohttp.ClientSession(access.url, connector=connector) as session:
+            while True:
+                async with session.get(
+                    f"/api/v1/namespaces/{namespace}/pods",
+                    params={"limit": "500", "continue": token},
+                    headers=access.headers(),
+                ) as answer:
+                    content = await answer.read()
+                count += content.count(b'"phase":"Running"')
+                found = cursor.search(content, 0, 4096)  # the list's own facts come first
+                if found is None:
+                    return count
+                token = found[1].decode()
 
     return listed
 
@@ -72,7 +101,7 @@ async def _typed(namespace: str) -> Listing:
 
 async def main(way: str, namespace: str) -> None:
     """List, and say what it took."""
-    ways = {"ours": _ours, "reflector": _reflector, "typed": _typed}
+    ways = {"ours": _ours, "bytes": _bytes, "reflector": _reflector, "typed": _typed}
     listing = await ways[way](namespace)
     before = _memory("VmRSS")
     began = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import zipfile
@@ -61,6 +62,16 @@ def test_the_wheel_holds_the_built_lab_extension_and_the_demos(wheel: Path) -> N
     assert "etc/jupyter/jupyter_server_config.d/atoll.json" in data
     assert any(name.startswith("share/atoll/demos/01-first-notebook/") for name in data)
     assert not any("node_modules" in name or "__pycache__" in name for name in names)
+
+
+def test_the_wheel_holds_the_native_library_and_names_its_machine(
+    wheel: Path, clean: Path, tmp_path: Path
+) -> None:
+    assert f"-py3-none-linux_{platform.machine()}" in wheel.name
+    code = "from atoll.oci import native; print(native.library() is not None)"
+    assert run(clean / "bin/python", "-c", code, cwd=tmp_path).strip() == "True"
+    with zipfile.ZipFile(wheel) as archive:
+        assert not any(name.endswith((".rs", "wheel_tag.py")) for name in archive.namelist())
 
 
 @pytest.mark.timeout(600)

@@ -12,7 +12,8 @@ _NAMES: Final = re.compile(
     rb"(?:.*/)?(?:\.netrc|\.git-credentials|\.pypirc|\.pgpass|\.aws/credentials|\.kube/config|kubeconfig"
     rb"|\.docker/config\.json|id_(?:rsa|dsa|ecdsa|ed25519)|\.env)"
 )
-_KEY_MARKS: Final = (b"PRIVATE KEY-----", b"PuTTY-User-Key-File-")  # found ten times as fast
+_KEY_MARK: Final = b"PRIVATE KEY-----"  # found ten times as fast
+_PUTTY_MARK: Final = b"PuTTY-User-Key-File-"
 _KEY_HEADER: Final = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----|^PuTTY-User-Key-File-", re.MULTILINE
 )
@@ -26,6 +27,5 @@ def likely_secret(path: bytes) -> bool:
 def holds_key(header: bytes) -> bool:
     """Whether a file that begins so holds a private key."""
     begun = header[:HEADER_SIZE]
-    if not any(mark in begun for mark in _KEY_MARKS):
-        return False
-    return _KEY_HEADER.search(begun) is not None
+    marked = _KEY_MARK in begun or _PUTTY_MARK in begun
+    return marked and _KEY_HEADER.search(begun) is not None

@@ -122,7 +122,18 @@ from .layer import Cancelled, LayerResult, Progress, write_layer
 from .layout import Collected, LayoutStore
 from .publish import append_layer, copy_blob, create_base, export, take_over
 from .reader import LayerReader, open_layer
-from .source import DEFAULT_LIMITS, Entry, Kind, LeftOut, Limits, Source, shown
+from .source import (
+    DEFAULT_LIMITS,
+    Entry,
+    Kind,
+    LeftOut,
+    Limits,
+    Packed,
+    Room,
+    Source,
+    shown,
+    steps,
+)
 from .store import BlobWriter, Content, Store, load_image
 from .unpack import Finish, Unpacked, clean, unpack
 from .walk import Exclude, index_of
@@ -160,8 +171,10 @@ __all__ = [
     "Manifest",
     "MissingError",
     "OciError",
+    "Packed",
     "Progress",
     "Rewrite",
+    "Room",
     "Source",
     "SourceError",
     "Store",
@@ -179,6 +192,7 @@ __all__ = [
     "open_layer",
     "room_needed",
     "shown",
+    "steps",
     "take_over",
     "unpack",
     "write_layer",

@@ -58,20 +58,20 @@ class Attributes:
         setuid: bool = True,
     ) -> None:
         """`owner` is everybody's (uid, gid); `setuid` keeps setuid, setgid and file capabilities."""
+        self.fixed_owner = owner
+        self.ids = ids
         self._report = report
-        self._owner = owner
-        self._ids = ids
         self._setuid = setuid
 
     def owner(self, path: bytes, status: os.stat_result) -> tuple[int, int]:
         """The (uid, gid) of an entry."""
-        if self._owner is not None:
-            return self._owner
-        if self._ids is None:
+        if self.fixed_owner is not None:
+            return self.fixed_owner
+        if self.ids is None:
             return status.st_uid, status.st_gid
         uid, gid = (
-            inside(self._ids.uids, status.st_uid),
-            inside(self._ids.gids, status.st_gid),
+            inside(self.ids.uids, status.st_uid),
+            inside(self.ids.gids, status.st_gid),
         )
         if uid is None or gid is None:
             self._report.add(path, "its owner is nobody in the container and is saved so")
@@ -110,8 +110,8 @@ class Attributes:
     def _kept(self, name: str, value: bytes, path: bytes) -> bytes | None:
         if name == _CAPABILITY:
             return self._capability(value, path)
-        if name.startswith(_ACL) and self._ids is not None:
-            return self._acl(value, self._ids, path)
+        if name.startswith(_ACL) and self.ids is not None:
+            return self._acl(value, self.ids, path)
         return value
 
     def _capability(self, value: bytes, path: bytes) -> bytes | None:
@@ -119,9 +119,9 @@ class Attributes:
             self._report.add(path, "its file capabilities are not saved")
             return None
         revision = int.from_bytes(value[:4], "little")
-        if self._ids is None or revision & _REVISION_MASK != _CAPABILITY_3:
+        if self.ids is None or revision & _REVISION_MASK != _CAPABILITY_3:
             return value
-        root = inside(self._ids.uids, int.from_bytes(value[_ROOT_ID], "little"))
+        root = inside(self.ids.uids, int.from_bytes(value[_ROOT_ID], "little"))
         if root is None:
             self._report.add(path, "its file capabilities belong to another user namespace")
             return None

@@ -6,14 +6,16 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from . import native
 from .attributes import Attributes, names_of
 from .index import UNKNOWN, Index
-from .source import DEFAULT_LIMITS, NO_XATTRS, Entry, Kind, LeftOut, Limits
+from .source import DEFAULT_LIMITS, NO_XATTRS, Entry, Kind, LeftOut, Limits, Packed, Room
 from .sparse import has_holes, pieces
-from .walk import OPEN_DIRECTORY, Exclude, Listing, Walk, settle
+from .walk import OPEN_DIRECTORY, Exclude, Found, Listing, Walk, settle
 
 Rewrite = Callable[[Entry, bytes], bytes | None]
 """Gives a file's content as it should be saved, or None to save it as it is."""
@@ -55,16 +57,58 @@ class WalkedSource:
 
     def entries(self) -> Iterator[Entry]:
         """The entries: per directory first what is gone, then what is new or different, by name."""
+        for listing in self._listings():
+            yield from self._before(listing)
+            for name, status in listing.changed:
+                yield from self._changed(listing, name, status)
+            yield from self._after(listing)
+
+    def packed(self, room: Room) -> Iterator[Entry | Packed]:
+        """As `entries()`, with the plain files already in the tar stream, where `native` is there."""
+        library = native.library()
+        if library is None or self._rewrite is not None:
+            yield from self.entries()
+            return
+        packer = native.Packer(
+            library, room, owner=self._attributes.fixed_owner, ids=self._attributes.ids
+        )
+        for listing in self._listings():
+            yield from self._before(listing)
+            for plain, files in groupby(listing.changed, key=_is_packable):
+                if plain:
+                    yield from self._packed(packer, listing, list(files))
+                    continue
+                for name, status in files:
+                    yield from self._changed(listing, name, status)
+            yield from self._after(listing)
+
+    def _packed(
+        self, packer: native.Packer, listing: Listing, files: Sequence[Found]
+    ) -> Iterator[Entry | Packed]:
+        """Files in a row; those that turn out not to be plain are given as they are everywhere."""
+        parent = listing.full(b"")
+        names = [name for name, _ in files]
+        at = 0
+        while at < len(files):
+            run = packer.pack(listing.descriptor, parent, names[at:])
+            if run.packed.files:
+                for number in run.torn:
+                    self._tore(listing, names[at + number])
+                yield run.packed
+                at += len(run.packed.files)
+            if run.asks:
+                yield from self._changed(listing, *files[at])
+                at += 1
+
+    def _listings(self) -> Iterator[Listing]:
+        """The walk's; what may change again without looking different counts as unknown."""
         settled = settle()
         with closing(self._walk.listings()) as listings:
             for listing in listings:
-                yield from self._before(listing)
                 for name, status in listing.changed:
                     if status.st_ctime_ns >= settled:
                         listing.records[name] = UNKNOWN
-                    yield from self._changed(listing, name, status)
-                for name, status in listing.linked:
-                    yield from self._linked(listing, name, status)
+                yield listing
         self._complete = True
 
     def content(self, entry: Entry) -> Iterator[bytes]:
@@ -94,6 +138,10 @@ class WalkedSource:
     def _before(self, listing: Listing) -> Iterator[Entry]:
         for name in listing.removed:
             yield Entry(listing.full(name), Kind.WHITEOUT)
+
+    def _after(self, listing: Listing) -> Iterator[Entry]:
+        for name, status in listing.linked:
+            yield from self._linked(listing, name, status)
 
     def _changed(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
         if stat.S_ISREG(status.st_mode):
@@ -162,8 +210,12 @@ class WalkedSource:
             self._first_names[inode] = path
             self._written.add(inode)
         if _changes_seen(status, os.fstat(descriptor)):
-            self._torn.append(path)
-            listing.records[name] = UNKNOWN
+            self._tore(listing, name)
+
+    def _tore(self, listing: Listing, name: bytes) -> None:
+        """A file changed while it was read."""
+        self._torn.append(listing.full(name))
+        listing.records[name] = UNKNOWN
 
     def _linked(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
         """An unchanged file with several names: a link again where another name was just written."""
@@ -241,6 +293,10 @@ def opened_directory(name: bytes, parent: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_packable(found: Found) -> bool:
+    return native.packable(found[1])
 
 
 def _read(descriptor: int, size: int) -> bytes:

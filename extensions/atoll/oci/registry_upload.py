@@ -223,18 +223,19 @@ class RegistryWriter:
     def write(self, data: bytes) -> None:
         """Appends bytes; raises what went wrong with those before."""
         self._raise()
-        self._parts.append(data)
-        self._pending += len(data)
         self._size += len(data)
-        if self._pending > self._chunk and not self._begun:
+        if self._pending + len(data) > self._chunk and not self._begun:
             self._begun = True
             self._upload.begin()
             self._chunk = max(self._chunk, self._upload.least)
-        chunk = self._chunk
-        while self._pending > chunk:
-            joined = b"".join(self._parts)
-            self._parts, self._pending = [joined[chunk:]], self._pending - chunk
-            self._hand_over(joined[:chunk])
+        while self._pending + len(data) > self._chunk:
+            cut = self._chunk - self._pending
+            piece = b"".join((*self._parts, data[:cut]))
+            data = data[cut:]
+            self._parts, self._pending = [], 0
+            self._hand_over(piece)
+        self._parts.append(data)
+        self._pending += len(data)
 
     def commit(self, digest: Digest) -> None:
         """Makes the blob, whose bytes have this digest, part of the registry, and looks it up there."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 WHITEOUT_PREFIX = b".wh."
 """Names that start so are instructions inside a layer (OCI image specification, layer.md)."""
@@ -100,6 +100,38 @@ class Source(Protocol):
 
     def torn(self) -> tuple[bytes, ...]:
         """Paths of files that changed while they were read, so far."""
+
+
+class PackedFile(NamedTuple):
+    """A file in a part of a tar stream."""
+
+    path: bytes
+    start: int  # of its content in the data
+    size: int  # bytes of its content
+
+
+class Packed(NamedTuple):
+    """Plain files as they are in a layer's tar stream: a header, the content and its padding each."""
+
+    data: memoryview  # in the room that was given for it; valid until the next step
+    files: Sequence[PackedFile]
+
+
+Room = Callable[[int], memoryview]
+"""Gives a writable view of at least so many bytes, which come next in a layer's tar stream."""
+
+
+@runtime_checkable
+class PackingSource(Source, Protocol):
+    """A source that can put plain files into the tar stream itself."""
+
+    def packed(self, room: Room) -> Iterator[Entry | Packed]:
+        """As `entries()`, but for plain files that were put into the room given last."""
+
+
+def steps(source: Source, room: Room) -> Iterator[Entry | Packed]:
+    """What `source` gives, packed where it can do that."""
+    return source.packed(room) if isinstance(source, PackingSource) else source.entries()
 
 
 def shown(path: bytes) -> str:

@@ -33,6 +33,10 @@ TIMESTAMP_STEP = 0.012
 """Seconds: Linux stamps files with the time of its last tick, which is at most 10 ms old."""
 
 
+Found = tuple[bytes, os.stat_result]
+"""A name in a directory, and what is there."""
+
+
 @dataclass(slots=True)
 class Listing:
     """One directory: everything in it, and what of it differs from the index."""
@@ -40,8 +44,8 @@ class Listing:
     path: bytes  # empty for the root
     descriptor: int  # open until the walk goes on
     records: dict[bytes, Record] = field(default_factory=dict)
-    changed: list[tuple[bytes, os.stat_result]] = field(default_factory=list)  # or added
-    linked: list[tuple[bytes, os.stat_result]] = field(default_factory=list)  # same, other names
+    changed: list[Found] = field(default_factory=list)  # or added
+    linked: list[Found] = field(default_factory=list)  # same, other names
     removed: list[bytes] = field(default_factory=list)
     directories: list[tuple[bytes, int]] = field(default_factory=list)  # with their inodes
     refused: list[bytes] = field(default_factory=list)  # pipes, sockets and devices
@@ -254,7 +258,7 @@ def _has_attributes(directory: int, name: bytes) -> bool:
     return any(name.startswith("user.") for name in names)
 
 
-def _by_name(item: tuple[bytes, os.stat_result]) -> bytes:
+def _by_name(item: Found) -> bytes:
     return item[0]
 
 
