@@ -118,7 +118,7 @@ def test_a_cell_gives_files_and_has_the_output_back(una: Visitor) -> None:
     una.open_notebook("quarter/report.ipynb")
     said = una.add_and_run(ASK)
     job = newest_job(una)
-    assert f"{job.id} succeeded ['quarter/data/sales.csv', 'quarter/helpers/money.py']" in said
+    assert f"{job.id} succeeded ['data/sales.csv', 'helpers/money.py']" in said
     assert f"on {job.id}" in said
     assert "sold for 4,600 EUR" in said
     assert "Left out: quarter/helpers/id_rsa" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -78,8 +79,10 @@ class Job:
 
     @property
     def files(self) -> list[str]:
-        """The paths of the files that it was given."""
-        return [file.path for file in self._connection.send(client.files(self.id))]
+        """The paths of the files that it was given, as its notebook opens them."""
+        given = self._connection.send(client.files(self.id))
+        folder = self._found.folder or "."
+        return sorted(posixpath.relpath(file.path, folder) for file in given)
 
     @property
     def environment(self) -> str | None:

@@ -84,7 +84,7 @@ class CapturedFile(BaseModel):
 class JobFile(BaseModel):
     """A file that a job was given."""
 
-    path: str
+    path: str  # relative to the home, as the job's `folder` is
     size: int
 
 

@@ -231,6 +231,8 @@ def folder_of(path: str | PathLike[str]) -> str | None:
     """The notebook's folder relative to the home, where this runs in a server of the platform."""
     if "JUPYTERHUB_USER" not in os.environ:
         return None  # a home of another machine
-    folder = Path(path).absolute().parent
+    folder = Path(os.path.normpath(Path(path).absolute())).parent
     home = Path.home()
-    return folder.relative_to(home).as_posix() if folder.is_relative_to(home) else None
+    # a process knows its working directory without the links that led to it
+    known = next((one for one in (home, home.resolve()) if folder.is_relative_to(one)), None)
+    return None if known is None else folder.relative_to(known).as_posix()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from atoll.jobs import client, store
+from atoll.jobs import client, handle, store, submission
 from atoll.jobs.models import CapturedFile, FileCount, Job, JobRequest, JobStatus
 from atoll.jobs.service import Jobs
 from atoll.jobs.settings import JobSettings
@@ -96,6 +97,37 @@ def test_a_job_has_its_files_as_they_were_also_when_it_is_run_again(
     assert len(atoll.send(client.files(again.id))) == 3
     atoll.send(client.delete(again.id))
     assert rows(jobs) == 0
+
+
+@pytest.mark.parametrize("by", ["homes", "a link"])
+@pytest.mark.parametrize("named", ["report.ipynb", "../work/report.ipynb"])
+def test_what_a_notebook_opens_in_its_server_its_job_opens_by_the_same_path(
+    atoll: Atoll, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str, named: str
+) -> None:
+    homes = tmp_path / "home/homes"
+    ada = homes / "ada"
+    for path, text in {"work/data/x.csv": "x", "work/data/y.csv": "y", "shared/u.py": "u"}.items():
+        (ada / path).parent.mkdir(parents=True, exist_ok=True)
+        (ada / path).write_text(text)
+    opens = notebook("print([open(path).read() for path in paths])", parameters="paths = []")
+    (ada / "work/report.ipynb").write_text(json.dumps(opens))
+    (tmp_path / "link").symlink_to(homes)
+    monkeypatch.setenv("JUPYTERHUB_USER", "ada")
+    monkeypatch.setenv("HOME", str(ada if by == "homes" else tmp_path / "link/ada"))
+    monkeypatch.chdir(ada / "work")  # as a kernel of this notebook is
+
+    def run(*files: str, paths: list[str]) -> tuple[str, list[str]]:
+        asked = submission.request(named, {"paths": paths}, environment="base", files=files)
+        done = atoll.final(atoll.send(client.submit(asked)))
+        assert done.status == JobStatus.SUCCEEDED, (done, atoll.log(done))
+        return printed(atoll.output(done)).strip(), handle.Job(atoll.connections["ada"], done).files
+
+    here = ["../shared/u.py", "data/x.csv", "data/y.csv"]
+    assert run(paths=here)[0] == "['u', 'x', 'y']", "without files it starts there"
+    said, listed = run("data", "../shared", paths=here)
+    assert said == "['u', 'x', 'y']"
+    assert listed == here, "they are called as the notebook calls them"
+    assert run(*listed, paths=listed) == (said, listed)
 
 
 def test_anothers_files_do_not_exist(atoll: Atoll) -> None:
