@@ -281,7 +281,7 @@ class Rebasing:
         kept = {**(row.rebase or {}), "report": report.model_dump(mode="json")}
         with self._ground.database.write() as session:
             again = session.get_one(CheckpointRow, row.id)
-            if _out_of_hand(again):
+            if _out_of_hand(again) or again.cancelled:
                 return
             values: store.Values = {
                 "status": CheckpointStatus.REQUESTED,
@@ -319,7 +319,7 @@ class Rebasing:
             values["left_out"] = [one.model_dump() for one in outcome.left]
         with self._ground.database.write() as session:
             again = session.get_one(CheckpointRow, row.id)
-            if not CheckpointStatus(again.status).final:
+            if not _out_of_hand(again):
                 store.write_checkpoint(session, again, values)
                 store.release_holds(session, holder(row.id))
 
@@ -328,7 +328,7 @@ class Rebasing:
         message = words.retried(error.while_retried)
         with self._ground.database.write() as session:
             row = session.get_one(CheckpointRow, id_)
-            if not CheckpointStatus(row.status).final and row.message != message:
+            if not _out_of_hand(row) and row.message != message:
                 store.write_checkpoint(session, row, {"reason": error.code, "message": message})
 
     def _clear(self, jobs: Jobs, row: CheckpointRow) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.settings import CheckpointSettings
 from atoll.checkpoints.store import CheckpointRow, ServerRow
 from atoll.kit.db import Database
+from atoll.kit.errors import UnavailableError
 from atoll.kit.home import Home
 
 from tests.databases import url_of
@@ -48,6 +49,7 @@ class Jobs:
     """A job, and what happens elsewhere while the slower service is at something."""
 
     contained: bool = True
+    place: Container | None = field(default_factory=Container)
     runs: dict[str, Run] = field(default_factory=dict)
     meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
@@ -65,14 +67,14 @@ class Jobs:
     def look(self, id_: str) -> Run | None:
         found = self.runs.get(id_)
         self._elsewhere("look")
-        return found
+        return found if id_ in self.runs else None
 
     def output(self, _: str) -> bytes:
         return b""
 
-    def environment(self, _: str) -> Container:
+    def environment(self, _: str) -> Container | None:
         self._elsewhere("environment")
-        return Container()
+        return self.place
 
     def stop(self, id_: str) -> None:
         self.stopped.append(id_)
@@ -179,3 +181,41 @@ def test_what_the_slower_one_saw_of_the_job_is_not_told_after_that(
     slower.perform(ID)
 
     assert (now(checkpoints).status, now(checkpoints).node) == ("requested", "node-1")
+
+
+@pytest.mark.parametrize("lost", ["its pod", "its job", "an answer"])
+def test_what_the_slower_one_finds_gone_then_does_not_end_its_agents_save(
+    checkpoints: Checkpoints, jobs: Jobs, services: tuple[Rebasing, Rebasing], lost: str
+) -> None:
+    slower, quicker = services
+    jobs.runs["j-1"] = Run(final=True, succeeded=True)
+    write(checkpoints, status=CheckpointStatus.COPYING)
+
+    def handed_over() -> None:
+        quicker.perform(ID)
+        write(checkpoints, status=CheckpointStatus.COPYING, message="By its agent.", lease="l")
+        if lost == "its pod":
+            jobs.place = None
+        elif lost == "its job":
+            jobs.runs.clear()
+        else:
+            raise UnavailableError("The cluster does not answer.")
+
+    jobs.meanwhile["look" if lost == "its job" else "environment"] = handed_over
+    with suppress(UnavailableError):
+        slower.perform(ID)
+
+    found = now(checkpoints)
+    assert (found.status, found.message, found.reason) == ("copying", "By its agent.", None)
+
+
+def test_one_that_was_cancelled_is_handed_to_no_agent(
+    checkpoints: Checkpoints, jobs: Jobs, services: tuple[Rebasing, Rebasing]
+) -> None:
+    slower, _ = services
+    jobs.runs["j-1"] = Run(final=True, succeeded=True)
+    jobs.meanwhile["environment"] = lambda: write(checkpoints, cancelled=True)
+    slower.perform(ID)
+    assert now(checkpoints).node is None
+    slower.perform(ID)
+    assert (now(checkpoints).status, now(checkpoints).reason) == ("failed", "cancelled")
