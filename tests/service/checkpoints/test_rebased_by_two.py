@@ -20,28 +20,11 @@ from atoll.kit.errors import UnavailableError
 from atoll.kit.home import Home
 
 from tests.databases import url_of
+from tests.service.rebase_jobs import DONE, Container, Run
 
 from .service_under_test import HubStub
 
 ID = "k-1"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A job's state."""
-
-    final: bool = False
-    succeeded: bool = False
-    told: str = "It runs."
-
-
-@dataclass(frozen=True)
-class Container:
-    """Where the job ran."""
-
-    node: str = "node-1"
-    container: str = "jobs/j-1/job"
-    image: str = "registry.example/atoll/singleuser@sha256:" + "1" * 64
 
 
 @dataclass
@@ -152,7 +135,7 @@ def test_one_that_was_handed_over_stays_its_agents(
     checkpoints: Checkpoints, jobs: Jobs, services: tuple[Rebasing, Rebasing], ready: bool
 ) -> None:
     slower, quicker = services
-    jobs.runs["j-1"] = Run(final=True, succeeded=True)
+    jobs.runs["j-1"] = DONE
 
     def handed_over() -> None:
         quicker.perform(ID)
@@ -174,7 +157,7 @@ def test_what_the_slower_one_saw_of_the_job_is_not_told_after_that(
     jobs.runs["j-1"] = Run()
 
     def ended() -> None:
-        jobs.runs["j-1"] = Run(final=True, succeeded=True)
+        jobs.runs["j-1"] = DONE
         quicker.perform(ID)
 
     jobs.meanwhile["look"] = ended
@@ -188,7 +171,7 @@ def test_what_the_slower_one_finds_gone_then_does_not_end_its_agents_save(
     checkpoints: Checkpoints, jobs: Jobs, services: tuple[Rebasing, Rebasing], lost: str
 ) -> None:
     slower, quicker = services
-    jobs.runs["j-1"] = Run(final=True, succeeded=True)
+    jobs.runs["j-1"] = DONE
     write(checkpoints, status=CheckpointStatus.COPYING)
 
     def handed_over() -> None:
@@ -213,7 +196,7 @@ def test_one_that_was_cancelled_is_handed_to_no_agent(
     checkpoints: Checkpoints, jobs: Jobs, services: tuple[Rebasing, Rebasing]
 ) -> None:
     slower, _ = services
-    jobs.runs["j-1"] = Run(final=True, succeeded=True)
+    jobs.runs["j-1"] = DONE
     jobs.meanwhile["environment"] = lambda: write(checkpoints, cancelled=True)
     slower.perform(ID)
     assert now(checkpoints).node is None

@@ -2,115 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
-import kubespawner.spawner
 import pytest
-from atoll.checkpoints.models import Digest, Preparation, StartRequest
+from atoll.checkpoints.models import Preparation, StartRequest
 from atoll.hub.kubernetes import AtollKubeSpawner
 from atoll.hub.pod_states import Step, Trouble
-from atoll.hub.profiles import Offers, Profile
 from atoll.hub.refusal import EnvironmentUnusable, StartRefused
-from atoll.hub.resources import Gpu, ImageChoice, Size, Toleration
-from atoll.hub.storage import Share, StorageSection, Volume
-from jupyterhub.objects import Hub, Server
-from kubernetes_asyncio.client import ApiClient
-from traitlets.config import Config
 
-DIGEST = Digest("sha256:" + "a" * 64)
-PROFILES = {
-    "cpu": Profile(title="Data", cpu=2, memory="4G", sizes={"s": Size(), "l": Size(memory="8G")}),
-    "gpu": Profile(
-        title="GPU",
-        groups=["ml"],
-        gpu=Gpu(count=2, runtime_class="nvidia"),
-        images={"torch": ImageChoice(title="Torch", image="example.org/torch:3")},
-        shared_memory="8G",
-        node_selector={"accelerator": "a100"},
-        tolerations=[Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
-        volumes={"models": Volume(claim="models", mount="/models", read_only=True)},
-        variables={"A": "1"},
-        kubespawner={"priority_class_name": "high"},
-    ),
-}
+from tests.unit.hub.spawned import DIGEST, env, manifest, no_cluster, spawner
 
-
-class User(Mock):
-    """As much of a user as a spawner asks of one."""
-
-    name = "ada@example.org"
-    id = 7
-    server = Server()
-
-    @property
-    def groups(self) -> list[Any]:
-        """Her groups."""
-        return [SimpleNamespace(name="ml")]
-
-    @property
-    def escaped_name(self) -> str:
-        """Her name in URLs."""
-        return self.name
-
-    @property
-    def url(self) -> str:
-        """Her servers' URL."""
-        return "/user/ada/"
-
-
-@pytest.fixture(autouse=True)
-def no_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The client library finds no configuration, and is not asked for any."""
-    monkeypatch.setattr(kubespawner.spawner, "load_config", lambda **_: None)
-    yield
-
-
-def spawner(options: dict[str, Any] | None = None, **values: Any) -> AtollKubeSpawner:
-    """A spawner with the operator's `values`, for what a user chose."""
-    configured = {
-        "namespace": "servers",
-        "image": "example.org/default:1",
-        "hold_image": "example.org/hold:1",
-        "public_service_url": "http://service:8010/services/atoll/",
-        "profiles": Offers(PROFILES),
-        **values,
-    }
-    made = AtollKubeSpawner(
-        hub=Hub(),
-        user=User(),
-        api_token="secret",
-        oauth_client_id="client",
-        config=Config(AtollKubeSpawner=configured),
-        orm_spawner=SimpleNamespace(name="", user_options=None, server=None),
-    )
-    made.user_options = options or {}
-    return made
-
-
-async def manifest(made: AtollKubeSpawner, **prepared: Any) -> dict[str, Any]:
-    """The pod as it is sent to Kubernetes."""
-    made._request()
-    made.preparation = Preparation(
-        start_id="st-1",
-        ready=True,
-        version=1,
-        variables={"ATOLL_SERVER_START": "st-1"},
-        hold_token="held",
-        **prepared,
-    )
-    await made.load_user_options()
-    pod = await made.get_pod_manifest()
-    async with ApiClient() as client:
-        found: dict[str, Any] = client.sanitize_for_serialization(pod)
-    return found
-
-
-def env(container: dict[str, Any]) -> dict[str, str]:
-    """A container's variables."""
-    return {one["name"]: one.get("value", "") for one in container["env"]}
+__all__ = ["no_cluster"]  # a fixture
 
 
 async def test_a_pod_is_never_restarted_and_says_which_start_it_is() -> None:
@@ -324,84 +227,6 @@ async def test_a_request_is_contained_and_what_was_taken_is_remembered() -> None
     made = spawner()
     assert made._request() == StartRequest(profile="cpu", contained=True)
     assert made.user_options == {"profile": "cpu"}
-
-
-async def test_a_home_is_a_claim_whose_name_is_kubespawners() -> None:
-    made = spawner()
-    pod = await manifest(made)
-    (home,) = pod["spec"]["volumes"]
-    assert home["persistentVolumeClaim"] == {"claimName": made.pvc_name}
-    variables = env(pod["spec"]["containers"][0])
-    assert variables["HOME"] == "/home/jovyan"
-    assert variables["JUPYTER_RUNTIME_DIR"] == "/tmp/atoll/jupyter", "a full home starts too"
-
-
-async def test_servers_of_a_home_that_one_node_mounts_run_beside_each_other() -> None:
-    rule = {"topologyKey": "zone"}
-    pod = await manifest(spawner(pod_affinity_required=[rule]))
-    affinity = pod["spec"]["affinity"]["podAffinity"]
-    theirs, ours = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
-    assert theirs == rule
-    assert ours["topologyKey"] == "kubernetes.io/hostname"
-    wanted = ours["labelSelector"]["matchLabels"].items()
-    assert wanted <= pod["metadata"]["labels"].items(), "or the first could start nowhere"
-    shared = spawner(storage=StorageSection(access_modes=["ReadWriteMany"]))
-    assert "affinity" not in (await manifest(shared))["spec"]
-
-
-async def test_homes_of_one_claim_are_remembered_by_their_directory() -> None:
-    storage = StorageSection(
-        kind="nfs",
-        claim="homes",
-        shares={
-            "course": Share(groups=["ml"], writers=["teachers"]),
-            "secret": Share(groups=["others"]),
-            "data": Share(claim="data", mount="/data", writers=["ml"]),
-        },
-    )
-    made = spawner(storage=storage)
-    pod = await manifest(made)
-    notebook, _ = pod["spec"]["containers"]
-    mounts = {one["mountPath"]: one for one in notebook["volumeMounts"]}
-    path = mounts["/home/jovyan"]["subPath"]
-    assert path.startswith("homes/ada-example-org---")
-    assert mounts["/srv/shared/course"]["subPath"] == "shared/course"
-    assert mounts["/srv/shared/course"]["readOnly"] is True
-    assert mounts["/data"].get("readOnly", False) is False
-    assert "/srv/shared/secret" not in mounts
-    assert "--NotebookNotary.db_file=/tmp/atoll/nbsignatures.db" in notebook["args"]
-
-    later = spawner(storage=storage.model_copy(update={"sub_path": "elsewhere/{username}"}))
-    later.load_state(made.get_state())
-    pod = await manifest(later)
-    mounts = {one["mountPath"]: one for one in pod["spec"]["containers"][0]["volumeMounts"]}
-    assert mounts["/home/jovyan"]["subPath"] == path
-
-
-async def test_a_claim_is_one_volume_or_the_pod_would_never_start() -> None:
-    made = spawner(
-        {"profile": "gpu"},
-        storage=StorageSection(
-            shares={
-                "a": Share(claim="models", path="a", writers=["ml"]),
-                "b": Share(claim="models", path="b"),
-            }
-        ),
-    )
-    spec = (await manifest(made))["spec"]
-    claims = [one.get("persistentVolumeClaim", {}).get("claimName") for one in spec["volumes"]]
-    assert claims.count("models") == 1
-    mounts = {one["mountPath"]: one for one in spec["containers"][0]["volumeMounts"]}
-    of_it = [mounts[path] for path in ("/srv/shared/a", "/srv/shared/b", "/models")]
-    assert {one["name"] for one in of_it} == {"share-a"}
-    assert [one.get("readOnly", False) for one in of_it] == [False, True, True]
-
-
-async def test_an_export_without_a_claim_is_mounted_itself() -> None:
-    storage = StorageSection(kind="nfs", nfs_server="10.0.0.5", nfs_path="/export")
-    pod = await manifest(spawner(storage=storage))
-    (home,) = pod["spec"]["volumes"]
-    assert home["nfs"] == {"server": "10.0.0.5", "path": "/export"}
 
 
 async def test_a_restarted_hub_knows_the_pod_by_its_uid() -> None:

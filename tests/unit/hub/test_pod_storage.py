@@ -1,0 +1,87 @@
+"""Homes and shared directories in the pods that the cluster's spawner makes, without a cluster."""
+
+from __future__ import annotations
+
+from atoll.hub.storage import Share, StorageSection
+
+from tests.unit.hub.spawned import env, manifest, no_cluster, spawner
+
+__all__ = ["no_cluster"]  # a fixture
+
+
+async def test_a_home_is_a_claim_whose_name_is_kubespawners() -> None:
+    made = spawner()
+    pod = await manifest(made)
+    (home,) = pod["spec"]["volumes"]
+    assert home["persistentVolumeClaim"] == {"claimName": made.pvc_name}
+    variables = env(pod["spec"]["containers"][0])
+    assert variables["HOME"] == "/home/jovyan"
+    assert variables["JUPYTER_RUNTIME_DIR"] == "/tmp/atoll/jupyter", "a full home starts too"
+
+
+async def test_servers_of_a_home_that_one_node_mounts_run_beside_each_other() -> None:
+    rule = {"topologyKey": "zone"}
+    pod = await manifest(spawner(pod_affinity_required=[rule]))
+    affinity = pod["spec"]["affinity"]["podAffinity"]
+    theirs, ours = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert theirs == rule
+    assert ours["topologyKey"] == "kubernetes.io/hostname"
+    wanted = ours["labelSelector"]["matchLabels"].items()
+    assert wanted <= pod["metadata"]["labels"].items(), "or the first could start nowhere"
+    shared = spawner(storage=StorageSection(access_modes=["ReadWriteMany"]))
+    assert "affinity" not in (await manifest(shared))["spec"]
+
+
+async def test_homes_of_one_claim_are_remembered_by_their_directory() -> None:
+    storage = StorageSection(
+        kind="nfs",
+        claim="homes",
+        shares={
+            "course": Share(groups=["ml"], writers=["teachers"]),
+            "secret": Share(groups=["others"]),
+            "data": Share(claim="data", mount="/data", writers=["ml"]),
+        },
+    )
+    made = spawner(storage=storage)
+    pod = await manifest(made)
+    notebook, _ = pod["spec"]["containers"]
+    mounts = {one["mountPath"]: one for one in notebook["volumeMounts"]}
+    path = mounts["/home/jovyan"]["subPath"]
+    assert path.startswith("homes/ada-example-org---")
+    assert mounts["/srv/shared/course"]["subPath"] == "shared/course"
+    assert mounts["/srv/shared/course"]["readOnly"] is True
+    assert mounts["/data"].get("readOnly", False) is False
+    assert "/srv/shared/secret" not in mounts
+    assert "--NotebookNotary.db_file=/tmp/atoll/nbsignatures.db" in notebook["args"]
+
+    later = spawner(storage=storage.model_copy(update={"sub_path": "elsewhere/{username}"}))
+    later.load_state(made.get_state())
+    pod = await manifest(later)
+    mounts = {one["mountPath"]: one for one in pod["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["/home/jovyan"]["subPath"] == path
+
+
+async def test_a_claim_is_one_volume_or_the_pod_would_never_start() -> None:
+    made = spawner(
+        {"profile": "gpu"},
+        storage=StorageSection(
+            shares={
+                "a": Share(claim="models", path="a", writers=["ml"]),
+                "b": Share(claim="models", path="b"),
+            }
+        ),
+    )
+    spec = (await manifest(made))["spec"]
+    claims = [one.get("persistentVolumeClaim", {}).get("claimName") for one in spec["volumes"]]
+    assert claims.count("models") == 1
+    mounts = {one["mountPath"]: one for one in spec["containers"][0]["volumeMounts"]}
+    of_it = [mounts[path] for path in ("/srv/shared/a", "/srv/shared/b", "/models")]
+    assert {one["name"] for one in of_it} == {"share-a"}
+    assert [one.get("readOnly", False) for one in of_it] == [False, True, True]
+
+
+async def test_an_export_without_a_claim_is_mounted_itself() -> None:
+    storage = StorageSection(kind="nfs", nfs_server="10.0.0.5", nfs_path="/export")
+    pod = await manifest(spawner(storage=storage))
+    (home,) = pod["spec"]["volumes"]
+    assert home["nfs"] == {"server": "10.0.0.5", "path": "/export"}
