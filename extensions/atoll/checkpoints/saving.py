@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -17,6 +18,8 @@ from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
 from atoll.kit import words
 from atoll.kit.errors import AtollError, FullError, UnavailableError
 from atoll.kit.names import new_id
+
+log = logging.getLogger(__name__)
 
 TOLD_EVERY_S: Final = 0.5  # how often progress is written down: each time is a transaction
 CANCELLED: Final = "cancelled"
@@ -173,7 +176,10 @@ class Saving:
         reason = "disk_full" if full else "too_large" if limit else "save_failed"
         if isinstance(error, QuotaError):
             reason = OVER_QUOTA
-        why = str(error) if isinstance(error, oci.OciError | OSError) else f"{error!r}."
+        known = isinstance(error, oci.OciError | OSError | AtollError)
+        if not known:
+            log.error("%s failed", row.id, exc_info=error, extra={"checkpoint": row.id})
+        why = str(error) if known else f"{error!r}."
         if row.trigger == Trigger.STOP:
             with self._ground.database.read() as session:
                 final = _wants_to_continue(session.get_one(ServerRow, server.id))

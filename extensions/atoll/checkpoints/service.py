@@ -7,7 +7,7 @@ The composition root builds it so (everything here blocks; routes and reconciler
     api.include_router(atoll.checkpoints.routes.router)      # prefix /api/v1 is in the router
     jobs = Jobs(…, environments=checkpoints.environments)    # ensure, hold, release, materialise
     for reconciler in checkpoints.reconcilers():             # names: "server", "checkpoint"
-        supervise(reconciler.name, lambda: run_reconciler(reconciler, queue, workers=4))
+        supervise(reconciler.name, run)  # run_reconciler, each time with a new queue
 
 Events of the kinds `server` and `checkpoint` are added to the queue of the reconciler of that name,
 by subject. `MIGRATIONS` is the folder for `Database.upgrade`; settings: `CheckpointSettings`.

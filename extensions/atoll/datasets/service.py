@@ -6,7 +6,7 @@ The composition root builds it so (everything here blocks; routes and reconciler
     api.state.datasets = datasets
     api.include_router(atoll.datasets.routes.router)               # prefix /api/v1 is in the router
     for reconciler in datasets.reconcilers():                      # name: "dataset"
-        supervise(reconciler.name, lambda: run_reconciler(reconciler, queue, workers=4))
+        supervise(reconciler.name, run)  # run_reconciler, each time with a new queue
     asyncio.to_thread(datasets.seed)                               # the platform's own
 
 `MIGRATIONS` is the folder for `Database.upgrade`; settings: `DatasetSettings`.

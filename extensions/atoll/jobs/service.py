@@ -8,7 +8,7 @@ The composition root builds it so (everything but `identify` blocks)::
     api.include_router(atoll.jobs.run_routes.router)         # likewise
     auth = HubAuth(hub_api_url, issued=jobs.identify)
     for reconciler in jobs.reconcilers():                    # name: "job"
-        supervise(reconciler.name, lambda: run_reconciler(reconciler, queue, workers=4))
+        supervise(reconciler.name, run)  # run_reconciler, each time with a new queue
     for name, loop in jobs.watch(queue.add).items():
         supervise(name, loop)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from atoll import oci
 from atoll.checkpoints import client
+from atoll.checkpoints.directory import EnvironmentDirectory
 from atoll.checkpoints.environments import Pending
 from atoll.checkpoints.models import CheckpointRequest, ServerStatus, StartRequest
 from atoll.checkpoints.service import Checkpoints
@@ -56,6 +57,23 @@ def test_a_full_disk_delays_saving_and_loses_nothing(
     assert saved.environment != good.digest
     assert saved.reason is None
     assert {path.name for path in (small_store / ".atoll").iterdir()} == {"lock"}
+
+
+def test_what_nobody_foresaw_fails_the_save_in_words_and_is_in_the_log_with_its_place(
+    atoll: Atoll, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    (atoll.start().env / "new").write_bytes(b"x")
+    monkeypatch.setattr(EnvironmentDirectory, "save", broken)
+    failed = atoll.save()
+    assert (failed.status, failed.reason) == ("failed", "save_failed")
+    assert "ZeroDivisionError('of ours')" in str(failed.message)
+    assert "in broken" in caplog.text
+
+    monkeypatch.undo()
+    assert atoll.save().status == "ready"
 
 
 def incompressible(size: int) -> bytes:
