@@ -108,9 +108,10 @@ class Child:
 
     def alive(self) -> bool:
         """Whether it runs."""
-        if self._own is not None and self._own.poll() is not None:
-            return False
-        return self._process is not None and self._process.alive()
+        runs = self._process is not None and self._process.alive()
+        # afterwards: what has just died is taken from the kernel, and leaves no zombie
+        ended = self._own is not None and self._own.poll() is not None
+        return runs and not ended
 
     async def end(self, say: Callable[[str], None] | None = None) -> None:
         """Ask it to end, kill its group where it does not, and forget it."""
