@@ -22,6 +22,7 @@ from atoll.kit.home import Home
 
 from tests.kubernetes.driver import kubectl
 from tests.service.jobs.platform import Atoll, eventually, notebook, printed
+from tests.service.jobs.service_under_test import SHARED
 from tests.service.jobs.test_kills import Platform
 
 IMAGE = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll/singleuser:{os.environ.get('TAG', 'dev')}"
@@ -79,12 +80,36 @@ class Relay:
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[str]:
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     name = f"jobs-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    make_claim(name, SHARED.shares["models"].jobs_claim, tmp_path_factory.mktemp("models"))
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+    kubectl("delete", "persistentvolume", name, "--wait=false")
+
+
+def make_claim(namespace: str, name: str, place: Path) -> None:
+    """The claim of what the users' groups share: a directory of the node's."""
+    size = {"storage": "1Mi"}
+    common = {"storageClassName": "", "accessModes": ["ReadWriteMany"]}
+    directory = {
+        "capacity": size,
+        "persistentVolumeReclaimPolicy": "Retain",
+        "claimRef": {"name": name, "namespace": namespace},
+        "hostPath": {"path": str(place), "type": "DirectoryOrCreate"},
+    }
+    claim = {"volumeName": namespace, "resources": {"requests": size}}
+    made = [
+        ("PersistentVolume", {"name": namespace}, directory),
+        ("PersistentVolumeClaim", {"name": name, "namespace": namespace}, claim),
+    ]
+    for kind, metadata, spec in made:
+        thing = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": common | spec}
+        kubectl("create", "-f", "-", given=json.dumps(thing).encode())
+    bound = ("--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
+    kubectl("wait", f"persistentvolumeclaim/{name}", "-n", namespace, *bound)
 
 
 @contextmanager
@@ -188,6 +213,17 @@ def test_a_notebook_runs_as_a_pod_and_all_it_says_is_kept(atoll: Atoll, kube: Ku
     assert "jobs: 1" in text
     assert "cell 4 of 4" in atoll.log(done)
     kube.nothing_is_left(job)
+
+
+def test_what_its_users_groups_share_is_there_and_cannot_be_written(atoll: Atoll) -> None:
+    look = (
+        "import os\nplace = '/srv/shared/models'\nassert os.path.ismount(place)\n"
+        "print('read-only:', bool(os.statvfs(place).f_flag & os.ST_RDONLY))"
+    )
+    done = final(atoll, submit(atoll, notebook(look)))
+
+    assert done.status == JobStatus.SUCCEEDED, (done, atoll.log(done))
+    assert "read-only: True" in printed(atoll.output(done))
 
 
 def test_a_job_is_stopped(atoll: Atoll, kube: Kube) -> None:
