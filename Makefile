@@ -14,7 +14,7 @@ KUBE_TESTS ?= tests/kubernetes
 QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install up down status test test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
+.PHONY: help native install up down status test test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,11 +54,10 @@ $(STAMPS)/lab: $(STAMPS)/node build/openapi.json $(LAB_SOURCES)
 	@$(PYTHON) -m atoll.apps.lab_link
 	@touch $@
 
-$(STAMPS)/native: $(STAMPS)/python $(NATIVE)/build $(NATIVE)/Cargo.toml $(wildcard $(NATIVE)/src/*.rs)
-	@$(NATIVE)/build
-	@touch $@
+native:
+	@$(NATIVE)/build || $(NATIVE)/build none
 
-$(STAMPS)/test: $(STAMPS)/native tests/install-system-packages tests/install-helm
+$(STAMPS)/test: $(STAMPS)/python tests/install-system-packages tests/install-helm
 	@echo "→ installing what the tests need"
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[embedded,test,docs]'
 	@tests/install-system-packages
@@ -66,7 +65,7 @@ $(STAMPS)/test: $(STAMPS)/native tests/install-system-packages tests/install-hel
 	@$(NATIVE)/build
 	@touch $@
 
-install: $(STAMPS)/python $(STAMPS)/proxy $(STAMPS)/lab $(STAMPS)/native ## set everything up in .venv (idempotent)
+install: $(STAMPS)/python $(STAMPS)/proxy $(STAMPS)/lab native ## set everything up in .venv (idempotent)
 
 up: install ## start the platform on this machine and print the link (Ctrl-C or `make down` ends it)
 	@$(VENV)/bin/atoll up $(if $(PORT),--port $(PORT))
@@ -83,7 +82,7 @@ test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, se
 	@$(PYTHON) -m pytest -n 2 -m "$(QUICK)" --ignore=tests/postgres tests
 	@$(PYTHON) -m pytest -n 2 -m "(platform or browser) and not slow and not kubernetes" tests
 
-test-postgres: $(STAMPS)/test ## the service's tests again, on PostgreSQL instead of SQLite
+test-postgres: $(STAMPS)/test native ## the service's tests again, on PostgreSQL instead of SQLite
 	@$(PYTHON) -m pytest -n 2 --database=postgres --durations=10 \
 	  tests/service tests/unit/kit/test_db.py tests/unit/kit/test_events.py tests/unit/jobs/test_identities.py tests/postgres
 
@@ -92,10 +91,10 @@ test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of
 	@tests/kubernetes/images/build
 	@$(PYTHON) -m pytest -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
 
-test-fast: $(STAMPS)/test ## the tests that start no platform
+test-fast: $(STAMPS)/test native ## the tests that start no platform
 	@$(PYTHON) -m pytest -n 2 -m "$(QUICK)" --ignore=tests/postgres tests
 
-test-slow: $(STAMPS)/test ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
+test-slow: $(STAMPS)/test native ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
 	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --timeout=3600 \
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/unit/oci tests/unit/jobs tests/unit/checkpoints \
 	  tests/service/nodes/test_many_at_once.py tests/service/test_hostile_requests.py
@@ -117,7 +116,8 @@ bench-cluster: install $(STAMPS)/test ## the figures in the cluster of KUBECONFI
 docs: $(STAMPS)/test ## build the documentation into build/site, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
 
-wheel: $(STAMPS)/lab $(STAMPS)/native ## the Python package, with all that is built, into dist/
+wheel: $(STAMPS)/lab ## the Python package, with all that is built, into dist/
+	@$(NATIVE)/build
 	@rm -f dist/atoll-*.whl && $(UV) build --quiet --wheel --out-dir dist . && ls dist/atoll-*.whl
 
 images: wheel ## the container images (REGISTRY=, TAG=dev, IMAGES="hub service …", BASE=, IMAGE_BUILDER=)

@@ -65,13 +65,11 @@ class WalkedSource:
 
     def packed(self, room: Room) -> Iterator[Entry | Packed]:
         """As `entries()`, with the plain files already in the tar stream, where `native` is there."""
-        library = native.library()
-        if library is None or self._rewrite is not None:
+        owner, ids = self._attributes.fixed_owner, self._attributes.ids
+        packer = native.packer(room, owner=owner, ids=ids) if self._rewrite is None else None
+        if packer is None:
             yield from self.entries()
             return
-        packer = native.Packer(
-            library, room, owner=self._attributes.fixed_owner, ids=self._attributes.ids
-        )
         for listing in self._listings():
             yield from self._before(listing)
             for plain, files in groupby(listing.changed, key=_is_packable):
@@ -88,9 +86,10 @@ class WalkedSource:
         """Files in a row; those that turn out not to be plain are given as they are everywhere."""
         parent = listing.full(b"")
         names = [name for name, _ in files]
-        at = 0
+        at, some = 0, native.MOST
         while at < len(files):
-            run = packer.pack(listing.descriptor, parent, names[at:])
+            run = packer.pack(listing.descriptor, parent, names[at : at + some])
+            some = min(2 * some, native.MOST)
             if run.packed.files:
                 for number in run.torn:
                     self._tore(listing, names[at + number])
@@ -98,7 +97,7 @@ class WalkedSource:
                 at += len(run.packed.files)
             if run.asks:
                 yield from self._changed(listing, *files[at])
-                at += 1
+                at, some = at + 1, 1  # where one is not plain, others beside it may not be, too
 
     def _listings(self) -> Iterator[Listing]:
         """The walk's; what may change again without looking different counts as unknown."""

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Protocol
 
@@ -108,24 +108,25 @@ class _Watch:
 
     def entry(self, entry: Entry) -> None:
         """Before an entry is read."""
-        self._count(1, entry.size, entry)
+        self._count(entry)
         self.read(0)
 
     def packed(self, packed: Packed) -> None:
         """After files that were read at once."""
-        size = sum(file.size for file in packed.files)
-        self._count(len(packed.files), size, max(packed.files, key=_size))
-        self.read(size)
+        before = self.size
+        for file in packed.files:
+            self._count(file)
+        self.read(self.size - before)
 
-    def _count(self, entries: int, size: int, largest: Entry | PackedFile) -> None:
-        self.entries += entries
-        self.size += size
+    def _count(self, one: Entry | PackedFile) -> None:
+        self.entries += 1
+        self.size += one.size
         if self.entries > self._limits.entries:
             raise LimitError(f"There are more than {self._limits.entries:,} entries to save.")
         if self.size > self._limits.size:
             raise LimitError(
                 f"There are more than {self._limits.size:,} bytes to save; "
-                f"{shown(largest.path)} alone has {largest.size:,}."
+                f"{shown(one.path)} alone has {one.size:,}."
             )
 
     def read(self, size: int) -> None:
@@ -135,10 +136,6 @@ class _Watch:
             raise CancelledError("Saving was stopped before the layer was complete.")
         if self._progress is not None:
             self._progress(self._done)
-
-
-def _size(file: PackedFile) -> int:
-    return file.size
 
 
 def _write_content(source: Source, entry: Entry, pipeline: Pipeline, watch: _Watch) -> None:
@@ -221,11 +218,15 @@ class _Stage:
 
     def finish(self) -> None:
         """Waits until all blocks are done."""
-        self.close()
+        self._end()
         self.check()
 
     def close(self) -> None:
         """Ends the thread; what went wrong in it is left aside."""
+        self._end()
+        self._error = None  # it knows where it happened, and so all that was there
+
+    def _end(self) -> None:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
@@ -256,9 +257,8 @@ class Pipeline:
         self._diff = sha256()
         self._size = 0
         self._block = _Block()
+        self._blocks = 1
         self._free: SimpleQueue[_Block] = SimpleQueue()
-        for _ in range(_BLOCKS - 1):
-            self._free.put(_Block())
         self._pack = _Stage("pack", self._compress, self._free.put)
         self._hash = _Stage("hash", self._diff.update, self._pack.put)
 
@@ -280,6 +280,8 @@ class Pipeline:
 
     def room(self, size: int) -> memoryview:
         """Where the tar stream goes on, at least `size` bytes; raises what went wrong in the threads."""
+        if size > _BLOCK:
+            raise ValueError(f"a block has {_BLOCK} bytes, not {size}")
         if self._block.used + size > _BLOCK:
             self._flush()
         return self._block.room
@@ -308,8 +310,18 @@ class Pipeline:
         self._hash.check()
         self._pack.check()
         self._hash.put(self._block)
-        self._block = self._free.get()
+        self._block = self._next()
         self._block.used = 0
+
+    def _next(self) -> _Block:
+        """A block that is free again; a new one while there are few, so that little takes little."""
+        if self._blocks == _BLOCKS:
+            return self._free.get()
+        try:
+            return self._free.get_nowait()
+        except Empty:
+            self._blocks += 1
+            return _Block()
 
     def _compress(self, data: memoryview) -> None:
         self._emit(self._compressor.compress(data))

@@ -29,10 +29,12 @@ LARGEST = 256 << 10
 ROOM = LARGEST + (128 << 10)
 """Bytes in which every such file fits: paths of 256 names, twice, are the largest headers."""
 
+MOST = 1024
+"""Files of one call."""
+
 _LIBRARY = Path(__file__).with_name("libatoll_native.so")
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _VERSION = 1  # of the library's interface
-_MOST = 4096  # files of one call
 _SECTOR = 512
 _SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _FILE = struct.Struct("=III")  # `Saved`: where its content starts, its size, whether it is torn
@@ -94,14 +96,15 @@ class Packer:
             _LOOK, ids is not None, LARGEST, uid, gid,
             self._uids, len(self._uids), self._gids, len(self._gids),
         )  # fmt: skip
-        self._saved = ctypes.create_string_buffer(_MOST * _FILE.size)
+        self._saved = ctypes.create_string_buffer(MOST * _FILE.size)
 
     def pack(self, directory: int, parent: bytes, names: Sequence[bytes]) -> Run:
         """The first of the files `names` of the open `directory`, whose path is `parent` (with its slash).
 
-        As many as come before one that is not plain, and fit: at least one, or `asks`.
+        As many as come before one that is not plain, fit, and are read in a quarter of a second: at
+        least one, or `asks`.
         """
-        names = names[:_MOST]
+        names = names[:MOST]
         room = self._room(ROOM)
         done = self._pack(
             ctypes.byref(self._rules), directory, parent, len(parent),
@@ -116,6 +119,17 @@ class Packer:
             if changed:
                 torn.append(number)
         return Run(Packed(room[: done.bytes], files), torn, bool(done.asks))
+
+
+def packer(
+    room: Room, *, owner: tuple[int, int] | None = None, ids: IdMaps | None = None
+) -> Packer | None:
+    """What packs into these rooms; None without the library, or for maps that no kernel has."""
+    found = library()
+    every = (*ids.uids, *ids.gids) if ids else ()
+    if found is None or any(number >> 32 for one in every for number in one):
+        return None
+    return Packer(found, room, owner=owner, ids=ids)
 
 
 def packable(status: os.stat_result) -> bool:
@@ -136,10 +150,11 @@ def library() -> ctypes.CDLL | None:
         return None
     try:
         found = ctypes.CDLL(str(_LIBRARY))
-    except OSError as error:
+        version = found.atoll_version()
+    except (OSError, AttributeError) as error:
         _log.warning("The native library does not load; files are packed by Python: %s", error)
         return None
-    if found.atoll_version() != _VERSION:
+    if version != _VERSION:
         _log.warning("The native library is of another version; files are packed by Python.")
         return None
     found.atoll_pack.restype = _Done

@@ -10,11 +10,15 @@ use std::ffi::CStr;
 use std::os::raw::{c_char, c_int};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice::from_raw_parts;
+use std::time::{Duration, Instant};
 
 use plain::{pack, Not, Range, Rules};
 
 /// The version of this interface; `atoll.oci.native` takes no other.
 const VERSION: u32 = 1;
+
+/// After this a call ends, so that somebody may ask how far it is, or stop it.
+const LONGEST: Duration = Duration::from_millis(250);
 
 /// What every call of one source has in common; `atoll.oci.native._Rules`.
 #[repr(C)]
@@ -53,7 +57,7 @@ pub extern "C" fn atoll_version() -> u32 {
     VERSION
 }
 
-/// Packs files in their order, until one is not plain or does not fit.
+/// Packs files in their order, until one is not plain or does not fit, or time has passed.
 ///
 /// # Safety
 ///
@@ -92,7 +96,8 @@ pub unsafe extern "C" fn atoll_pack(
         asks: 0,
     };
     let mut next = names;
-    while done.files < count {
+    let began = Instant::now();
+    while done.files < count && (done.files == 0 || began.elapsed() < LONGEST) {
         let name = CStr::from_ptr(next);
         next = next.add(name.to_bytes().len() + 1);
         path.truncate(parent_size);

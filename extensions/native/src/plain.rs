@@ -20,6 +20,9 @@ const IGNORED: [&[u8]; 4] = [
     b"trusted.overlay.origin",
 ];
 
+const EOPNOTSUPP: i32 = 95; // <asm-generic/errno.h>
+const ENODATA: i32 = 61;
+
 extern "C" {
     fn openat(directory: c_int, name: *const c_char, flags: c_int, ...) -> c_int;
     fn flistxattr(file: c_int, names: *mut c_char, size: usize) -> isize;
@@ -148,7 +151,7 @@ fn owner(status: &Metadata, rules: &Rules) -> Option<(u32, u32)> {
 fn inside(map: &[Range], host: u32) -> Option<u32> {
     let range = map
         .iter()
-        .find(|range| host.wrapping_sub(range.outside) < range.count)?;
+        .find(|range| host >= range.outside && host - range.outside < range.count)?;
     range.inside.checked_add(host - range.outside)
 }
 
@@ -164,7 +167,11 @@ fn has_attributes(file: &File) -> io::Result<bool> {
         )
     };
     if length < 0 {
-        return Err(io::Error::last_os_error());
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(EOPNOTSUPP) | Some(ENODATA) => Ok(false), // this file system has none
+            _ => Err(error),
+        };
     }
     let mut each = names[..length as usize].split(|byte| *byte == 0);
     Ok(each.any(|name| !name.is_empty() && !IGNORED.contains(&name)))

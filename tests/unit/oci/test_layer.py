@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import tarfile
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
-from atoll.oci import tar
+from atoll.oci import layer, tar
 from atoll.oci.directory import DirectorySource
-from atoll.oci.errors import CancelledError, InvalidImageError, LimitError
+from atoll.oci.errors import CancelledError, InvalidImageError, LimitError, StoreFullError
 from atoll.oci.image import Compression, digest_of
 from atoll.oci.layer import write_layer
 from atoll.oci.layout import LayoutStore
@@ -252,3 +254,74 @@ def test_whiteouts_and_opaque_marks_are_empty_files_named_so(store: LayoutStore)
     layer = write_layer(source, store)
     with untarred(blob(store, layer.descriptor.digest)) as archive:
         assert archive.getnames() == ["dir", "dir/.wh.gone", ".wh.gone", "dir/.wh..wh..opq"]
+
+
+class Blocks:
+    """All blocks that are made; whether they are still there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._made: list[weakref.ref[object]] = []
+        make = layer._Block
+
+        def made() -> object:
+            block = make()
+            self._made.append(weakref.ref(block))
+            return block
+
+        monkeypatch.setattr(layer, "_Block", made)
+
+    @property
+    def count(self) -> int:
+        return len(self._made)
+
+    @property
+    def left(self) -> int:
+        return sum(block() is not None for block in self._made)
+
+
+class Full:
+    """A store whose disk is full from the start."""
+
+    def writer(self) -> Full:
+        return self
+
+    def write(self, data: bytes) -> None:
+        raise StoreFullError("There is no room left.")
+
+    def abort(self) -> None:
+        pass
+
+
+def test_a_small_layer_takes_one_block(store: LayoutStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written while its container stands still: memory takes time."""
+    blocks = Blocks(monkeypatch)
+    write_layer(Given(Entry(b"a", Kind.FILE, size=1000), content=bytes(1000)), store)
+    assert blocks.count <= 2
+
+
+def test_blocks_are_used_again_and_given_back_whatever_goes_wrong(
+    store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = Blocks(monkeypatch)
+    files = [Entry(b"%d" % number, Kind.FILE, size=1 << 20) for number in range(100)]
+    gc.disable()
+    try:
+        write_layer(Given(*files, content=os.urandom(1 << 20)), store)
+        assert blocks.count <= layer._BLOCKS
+        for _ in range(3):
+            with pytest.raises(StoreFullError):
+                write_layer(Given(*files, content=os.urandom(1 << 20)), Full())  # type: ignore[arg-type]
+        assert blocks.left == 0
+    finally:
+        gc.enable()
+
+
+def test_a_room_is_never_smaller_than_asked_for(store: LayoutStore) -> None:
+    pipeline = layer.Pipeline(store.writer(), Compression.ZSTD)
+    try:
+        pipeline.write(bytes(1000))
+        assert len(pipeline.room(layer._BLOCK)) >= layer._BLOCK
+        with pytest.raises(ValueError, match="a block has"):
+            pipeline.room(layer._BLOCK + 1)
+    finally:
+        pipeline.close()

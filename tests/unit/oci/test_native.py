@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import os
 import shutil
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 
 from tests.unit.oci.trees import do, rounds
 
+LIBRARY = native._LIBRARY
 IDS = IdMaps(uids=[(0, 0, 1), (1, 100_000, 65_535)], gids=[(0, 0, 70_000)])
 
 
@@ -199,6 +201,40 @@ def test_files_go_on_in_the_next_room(root: Path) -> None:
     assert one.entries == len(names)
 
 
+def test_files_that_all_ask_cost_no_more_than_python_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attack: one attribute on each of very many files. What is handed over stays in proportion."""
+    for number in range(3000):
+        (root / f"{number:04}").write_bytes(b"x")
+        os.setxattr(root / f"{number:04}", "user.note", b"1")
+    handed, pack = [], native.Packer.pack
+
+    def counted(
+        self: native.Packer, directory: int, parent: bytes, names: list[bytes]
+    ) -> native.Run:
+        handed.append(len(names))
+        return pack(self, directory, parent, names)
+
+    monkeypatch.setattr(native.Packer, "pack", counted)
+    one, other = written(root, None)
+    assert one == other
+    assert sum(handed) < 3000 + 2 * native.MOST
+
+
+def test_maps_that_no_kernel_has_are_not_packed_by(root: Path) -> None:
+    """They come from a runtime's record, which nobody checked."""
+    wide = IdMaps(uids=[(0, 0, 2**32)], gids=[(0, 0, 2**32 + 1)])
+    assert native.packer(room, ids=wide) is None
+    (root / "a").write_bytes(b"x")
+    one, other = written(root, wide)
+    assert one == other
+    around = IdMaps(uids=[(0, 100_000, 2**32 - 1)], gids=[(0, 0, 2**32 - 1)])
+    one, other = written(root, around)
+    assert one == other
+    assert [item.path for item in one.left_out] == [b"a"], "root is nobody there"
+
+
 def test_the_deepest_path_fits_into_a_room(root: Path) -> None:
     (root / ("n" * 255)).write_bytes(bytes(native.LARGEST))
     run = packed(root, b"n" * 255, parent=(b"d" * 255 + b"/") * 255)
@@ -270,26 +306,32 @@ def test_limits_and_a_wish_to_stop_hold_for_packed_files(root: Path, tmp_path: P
     assert not list(store.path.rglob("*.part"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no library", None], ids=["empty", "garbage", "older"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        Path.touch,
+        lambda place: place.write_bytes(b"no library"),
+        lambda place: shutil.copy(_ctypes.__file__, place),
+        lambda place: shutil.copy(LIBRARY, place),
+    ],
+    ids=["empty", "garbage", "another one", "of another version"],
+)
 def test_a_library_that_does_not_fit_is_left_aside(
-    content: bytes | None,
+    make: Callable[[Path], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    place = tmp_path / native._LIBRARY.name
-    if content is None:
-        shutil.copy(native._LIBRARY, place)
-        monkeypatch.setattr(native, "_VERSION", 0)
-    else:
-        place.write_bytes(content)
+    place = tmp_path / LIBRARY.name
+    make(place)
+    monkeypatch.setattr(native, "_VERSION", 0)
     monkeypatch.setattr(native, "_LIBRARY", place)
     native.library.cache_clear()
     try:
-        assert native.library() is None
+        assert native.packer(room) is None
         assert "files are packed by Python" in caplog.text
         place.unlink()
         native.library.cache_clear()
-        assert native.library() is None
+        assert native.packer(room) is None
     finally:
         native.library.cache_clear()
