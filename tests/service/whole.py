@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import uvicorn
 from atoll.apps.service import build
 from atoll.apps.settings import ServiceSection, ServiceSettings
+from atoll.datasets import catalogue
 from atoll.kit.home import Home
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -67,6 +69,17 @@ def served(app: ASGIApp, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive()
+
+
+@contextmanager
+def no_flights() -> Iterator[None]:
+    """Meanwhile the package of `flights` and `weather` counts as not installed.
+
+    To write and probe them costs a service's start seconds of a core: they are for tests whose services
+    last, and for those of datasets.
+    """
+    with mock.patch.object(catalogue, "package_data", return_value=None):
+        yield
 
 
 @contextmanager

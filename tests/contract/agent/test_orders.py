@@ -26,7 +26,7 @@ from atoll.oci.registry_referrers import referrers
 from tests.contract.agent.node import Node
 from tests.contract.registry.servers import Running, started
 from tests.service.nodes.cluster import Cluster, eventually
-from tests.service.whole import whole_service
+from tests.service.whole import no_flights, whole_service
 
 HERE = "node-1"
 
@@ -69,7 +69,10 @@ def targets(settings: RegistrySettings, tokens: RegistryTokens) -> RegistryTarge
 def cluster(home: Home, settings: RegistrySettings) -> Iterator[Cluster]:
     checkpoints = CheckpointSettings(most_user_bytes=1 << 20)
     nodes = NodeSettings(name=HERE, look_every_s=0.2)
-    with whole_service(home, nodes=nodes, registry=settings, checkpoints=checkpoints) as url:
+    with (
+        no_flights(),
+        whole_service(home, nodes=nodes, registry=settings, checkpoints=checkpoints) as url,
+    ):
         found = Cluster(home, f"{url}/api/v1/")
         yield found
         found.close()

@@ -25,7 +25,7 @@ from atoll.oci.registry_settings import AccessToken
 from tests.contract.registry.servers import Running, free_port, started
 from tests.databases import url_of
 from tests.service.nodes.cluster import NODE, Cluster, eventually
-from tests.service.whole import whole_service
+from tests.service.whole import no_flights, whole_service
 from tests.unit.oci.trees import NOW
 
 REPOSITORY = "atoll/ada"
@@ -62,7 +62,10 @@ def cluster(home: Home, port: int) -> Iterator[Cluster]:
     checkpoints = CheckpointSettings(keep_last=1, remove_after_s=0.3)
     registry = RegistrySettings(address=f"127.0.0.1:{port}", plain_http=True, issuer="atoll")
     nodes = NodeSettings(name=NODE, look_every_s=3600)
-    with whole_service(home, nodes=nodes, registry=registry, checkpoints=checkpoints) as url:
+    with (
+        no_flights(),
+        whole_service(home, nodes=nodes, registry=registry, checkpoints=checkpoints) as url,
+    ):
         found = Cluster(home, f"{url}/api/v1/")
         yield found
         found.close()

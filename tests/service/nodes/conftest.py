@@ -9,7 +9,7 @@ import pytest
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings
 from atoll.kit.home import Home
 
-from ..whole import whole_service
+from ..whole import no_flights, whole_service
 from .cluster import NODE, Cluster
 
 
@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Home:
 def cluster(home: Home, settings: dict[str, object]) -> Iterator[Cluster]:
     nodes = NodeSettings.model_validate({"name": NODE, **settings.get("nodes", {})})
     checkpoints = CheckpointSettings.model_validate(settings.get("checkpoints", {}))
-    with whole_service(home, nodes=nodes, checkpoints=checkpoints) as url:
+    with no_flights(), whole_service(home, nodes=nodes, checkpoints=checkpoints) as url:
         found = Cluster(home, f"{url}/api/v1/")
         yield found
         found.close()

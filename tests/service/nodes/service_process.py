@@ -14,12 +14,12 @@ from atoll.kit.home import Home
 
 from tests.databases import url_of
 
-from ..whole import hub, served
+from ..whole import hub, no_flights, served
 
 
 def main(home: str, port: str, settings: str) -> None:
     place = Home(Path(home))
-    with served(hub) as address:
+    with no_flights(), served(hub) as address:
         config = ServiceSettings.model_validate(
             {
                 **json.loads(settings),

@@ -23,7 +23,7 @@ from atoll.kit.names import new_id
 from tests.databases import url_of
 from tests.exploring import TIMES
 
-from ..whole import hub, served
+from ..whole import hub, no_flights, served
 from .cluster import Cluster, eventually
 
 NODES = ("node-1", "node-2", "node-3")
@@ -44,7 +44,7 @@ class Everybody:
 @pytest.fixture
 def evening(home: Home) -> Iterator[Cluster]:
     home.create()
-    with served(hub) as address:
+    with no_flights(), served(hub) as address:
         config = ServiceSettings(
             service=ServiceSection(hub_api_url=f"{address}/hub/api/", database=url_of(home)),
             nodes=NodeSettings(at_once=AT_ONCE),
