@@ -13,6 +13,7 @@ PORT ?=
 KUBE_TESTS ?= tests/kubernetes
 QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # every process would compile the sources anew, and pytest the tests
 
 .PHONY: help native install up down status test test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
 

@@ -3,6 +3,7 @@ of them stay together where several processes run them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.databases import DATABASES
+
+# Seconds of every process's imports for checks of formats that no document has, as in the product.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 TOGETHER = ("tests/browser", "tests/contract/agent", "tests/demos", "tests/platform")
 """Folders whose tests one process runs: they share a platform, or a containerd, or build on each other."""
