@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tests.databases import url_of
+from tests.listening import listening
 
 USERS = {
     "ada": {"kind": "user", "name": "ada", "groups": ["flyers"], "scopes": ["custom:atoll:use"]},
@@ -60,7 +60,7 @@ def served(app: ASGIApp, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
         ssl_keyfile=key,
     )
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as ear:
+    with listening() as ear:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [ear]})
         thread.start()
         try:

@@ -8,7 +8,6 @@ import importlib
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from atoll.kit.loops import KeyedQueue, run_reconciler
 from fastapi import FastAPI
 
 from tests.databases import url_of
+from tests.listening import listening
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 
@@ -110,11 +110,6 @@ def build(home: Home, settings: CheckpointSettings, hub: HubStub) -> FastAPI:
 def server_for(app: FastAPI) -> uvicorn.Server:
     """A server for the app; `serve` gets its sockets."""
     return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-
-
-def listening() -> socket.socket:
-    """A socket on a free port of 127.0.0.1."""
-    return socket.create_server(("127.0.0.1", 0))
 
 
 def die_at(place: str, armed: Path) -> None:

@@ -18,7 +18,9 @@ from atoll.kit.home import Home
 from atoll.kit.http import Call, Connection
 from pydantic import JsonValue
 
-from .service_under_test import ReadsKept, build, listening, server_for
+from tests.listening import listening
+
+from .service_under_test import ReadsKept, build, server_for
 
 T = TypeVar("T")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from atoll.kit.loops import KeyedQueue, run_reconciler
 from fastapi import FastAPI
 
 from tests.databases import url_of
+from tests.listening import listening
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 
@@ -101,17 +101,6 @@ def build(home: Home, settings: DatasetSettings, reads: ReadsKept) -> FastAPI:
 def server_for(app: FastAPI) -> uvicorn.Server:
     """A server for the app; `serve` gets its sockets."""
     return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-
-
-def listening() -> socket.socket:
-    """A socket on a free port of 127.0.0.1, as the event loop makes them.
-
-    It says that it is TCP: else answers would wait 40 ms for an acknowledgement (Nagle).
-    """
-    ear = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    ear.bind(("127.0.0.1", 0))
-    ear.listen()
-    return ear
 
 
 def main(home: str, settings: str) -> None:

@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.service.jobs.service_under_test import listening
+from tests.listening import listening
 
 Object = dict[str, Any]
 

@@ -12,8 +12,10 @@ from atoll.jobs.settings import JobSettings
 from atoll.kit.home import Home
 from atoll.kit.processes import end_marked
 
+from tests.listening import listening
+
 from .platform import Atoll, eventually
-from .service_under_test import build, listening, server_for, url_of
+from .service_under_test import build, server_for, url_of
 
 FAST = JobSettings(places=2, grace_s=4, look_every_s=0.1)
 

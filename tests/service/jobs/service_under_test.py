@@ -39,6 +39,7 @@ from atoll.kit.loops import KeyedQueue, run_reconciler, supervise
 from fastapi import FastAPI
 
 from tests.databases import url_of as database_url_of
+from tests.listening import listening
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 MIGRATIONS = [KIT_MIGRATIONS, checkpoint_service.MIGRATIONS, service.MIGRATIONS]
@@ -166,19 +167,6 @@ def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
 def server_for(app: FastAPI) -> uvicorn.Server:
     """A server for the app; `serve` gets its sockets."""
     return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-
-
-def listening(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
-    """A socket on a free port, or on this one.
-
-    It says that it is TCP: asyncio sends small answers at once on such sockets alone, and late by
-    40 ms on others.
-    """
-    ear = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    ear.bind((host, port))
-    ear.listen()
-    return ear
 
 
 def url_of(ear: socket.socket) -> str:

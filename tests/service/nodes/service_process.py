@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from atoll.apps.settings import ServiceSettings
 from atoll.kit.home import Home
 
 from tests.databases import url_of
+from tests.listening import listening
 
 from ..whole import hub, no_flights, served
 
@@ -29,7 +29,7 @@ def main(home: str, port: str, settings: str) -> None:
         server = uvicorn.Server(
             uvicorn.Config(build(place, config), log_config=None, access_log=False)
         )
-        with socket.create_server(("127.0.0.1", int(port)), reuse_port=True) as ear:
+        with listening(int(port)) as ear:
             server.run(sockets=[ear])
 
 
