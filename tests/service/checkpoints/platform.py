@@ -70,6 +70,10 @@ class Running:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def install(self, wheel: Path) -> None:
+        """Install it with uv, which is quicker than pip by half a second of a core."""
+        self.run("uv", "pip", "install", "--quiet", "--offline", str(wheel))
+
     def end(self) -> None:
         """End the process, as the hub does."""
         self.process.kill()

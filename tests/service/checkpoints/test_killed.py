@@ -121,7 +121,7 @@ def test_a_stop_is_saved_wherever_the_service_is_killed(
 ) -> None:
     service.start(place)
     server = service.atoll.start()
-    server.run("pip", "install", str(wheel(tmp_path, size=2_000_000)))
+    server.install(wheel(tmp_path, size=2_000_000))
     service.arm()
     end(service, server)
     service.dead()
@@ -160,9 +160,9 @@ def test_going_back_is_carried_out_wherever_the_service_is_killed(
 ) -> None:
     service.start(place)
     server = service.atoll.start()
-    server.run("pip", "install", str(wheel(tmp_path, version="1.0")))
+    server.install(wheel(tmp_path, version="1.0"))
     old = service.atoll.save()
-    server.run("pip", "install", str(wheel(tmp_path, version="2.0")))
+    server.install(wheel(tmp_path, version="2.0"))
     newer = service.atoll.stop(server)
     service.arm()
     with suppress(AtollError):
@@ -186,7 +186,7 @@ def test_a_save_of_a_running_server_that_was_written_but_not_down_is_found_again
 ) -> None:
     service.start("atoll.checkpoints.saving:Saving._ready:before")
     server = service.atoll.start()
-    server.run("pip", "install", str(wheel(tmp_path)))
+    server.install(wheel(tmp_path))
     service.arm()
     with suppress(AtollError):
         service.atoll.send(client.save(CheckpointRequest(server="-", note="kept")))
