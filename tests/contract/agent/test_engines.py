@@ -23,6 +23,7 @@ from atoll.agent.runtimes.choice import RuntimeName, runtime_of
 from atoll.agent.runtimes.container import Base, Runtime, State
 from atoll.agent.runtimes.docker import Docker
 from atoll.agent.runtimes.storage import Storage
+from atoll.oci.registry import RegistryStore
 
 from tests.contract.agent.engines import (
     BASE,
@@ -33,6 +34,7 @@ from tests.contract.agent.engines import (
     start,
 )
 from tests.contract.agent.node import until
+from tests.contract.registry.servers import started
 
 TOKEN = "planted-token-91c4"
 FOREVER = "while :; do sleep 1000; done"
@@ -110,6 +112,25 @@ def test_a_saved_container_has_its_image_and_its_change_and_no_token(
     assert not (root / ".dockerenv").exists()
     assert not (root / "run" / "t").exists()
     assert sorted(path.name for path in (root / "etc").iterdir()) == ["motd"]
+    engine.call("rm", identity)
+
+
+@pytest.mark.parametrize("engine", ["podman"], indirect=True)  # this docker does not read zstd
+def test_podman_itself_pulls_what_was_saved_from_a_registry_and_runs_it(
+    engine: Engine, runtime: Runtime, tmp_path: Path
+) -> None:
+    identity = start(engine, "echo kept > /srv/kept; rm -r /srv/old", wait=True)
+    with (
+        started(tmp_path / "registry") as registry,
+        RegistryStore(registry.reached(), "users/ada") as remote,
+    ):
+        saved = commit(runtime, identity, remote, "saved", state=tmp_path / "state")
+        image = f"{registry.address}/users/ada@{saved.image.digest}"
+        engine.call("pull", "--tls-verify=false", image)
+    alone = ("--network", "host", "--cgroup-parent", f"/{engine.top.name}")
+    script = "cat /srv/kept; test ! -e /srv/old && echo $ORIGIN"
+    said = engine.call("run", "--rm", *alone, image, "/bin/sh", "-c", script)
+    assert said.split() == ["kept", "base"]
     engine.call("rm", identity)
 
 
