@@ -13,19 +13,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from atoll import oci
+from atoll.oci import native
 from atoll.oci.attributes import NOBODY, IdMaps
-from atoll.oci.errors import SourceError
+from atoll.oci.errors import LimitError, SourceError
 from atoll.oci.layer import write_layer
 from atoll.oci.layout import LayoutStore
 from atoll.oci.overlay import OverlaySource
 from atoll.oci.overlay_changes import overlay_changes, scan
-from atoll.oci.source import Kind
+from atoll.oci.reader import open_layer
+from atoll.oci.source import Kind, Limits
 from atoll.oci.stack import Folder, Stack
 
 from tests.contract.overlay.images import taken
 from tests.contract.overlay.mounts import CAPABILITY, acl, mounted
 
-SECONDS = float(os.environ.get("ATOLL_ATTACK_SECONDS", "3"))
+SECONDS = float(os.environ.get("ATOLL_ATTACK_SECONDS", "3")) / 2  # for each of the two ways
 SECRET = b"the host's own secret"
 
 _SWAPPER = """
@@ -57,7 +60,15 @@ def swapping(place: Path, outside: Path) -> Iterator[None]:
         process.wait()
 
 
+@pytest.fixture(params=[native.library, lambda: None], ids=["packed", "by Python"])
+def packing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain files are packed, as in real saves; without the library Python does it all."""
+    monkeypatch.setattr(native, "library", request.param)
+
+
+@pytest.mark.usefixtures("packing")
 def test_swapping_links_pipes_and_devices_at_full_speed_leads_nowhere(tmp_path: Path) -> None:
+    store = LayoutStore(tmp_path / "store")
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_bytes(SECRET)
@@ -70,20 +81,22 @@ def test_swapping_links_pipes_and_devices_at_full_speed_leads_nowhere(tmp_path: 
         (folder.parent / "victim").write_bytes(b"mine" * 5000)
         with swapping(folder.parent, outside):
             end = time.monotonic() + SECONDS
-            rounds = 0
+            rounds, seen = 0, set()
             while time.monotonic() < end:
                 rounds += 1
-                source = OverlaySource(overlay.upper, (lower,))
-                for entry in source.entries():
-                    content = b"".join(source.content(entry)) if entry.size else b""
-                    assert SECRET not in content
-                    assert len(content) == entry.size < 1 << 20  # /dev/zero has no end
+                layer = write_layer(OverlaySource(overlay.upper, (lower,)), store)
+                with open_layer(store, layer.descriptor, layer.diff_id) as reader:
+                    for entry in reader:
+                        assert entry.size <= 20_000  # /dev/zero has no end
+                        assert set(reader.read()) <= set(b"mine\0")
+                        seen.add(entry.kind)
                 for _ in Stack(overlay.upper, (), (lower,), visit=read_all).differences():
                     pass
                 with suppress(SourceError):
                     overlay_changes(overlay.upper, (lower,))
                     scan(overlay.upper)
-        assert rounds > 10
+        assert rounds > 5
+        assert Kind.FILE in seen
 
 
 def read_all(folder: Folder) -> None:
@@ -227,7 +240,29 @@ def test_owners_are_those_inside_the_container(upper: Path) -> None:
     assert [item.path for item in source.left_out()] == [b"stranger"]
 
 
-def test_names_with_newlines_stay_on_their_line_in_reports(upper: Path, tmp_path: Path) -> None:
-    os.mkfifo(upper / "a\n\x1b[31mred")
-    layer = write_layer(OverlaySource(upper, ()), LayoutStore(tmp_path / "store"))
-    assert layer.left_out[0].path == b"a\n\x1b[31mred"
+NAMES = ["a\n\x1b[31mred", "b\r\x07\x7f", "c\x9b2J", "d\u202egnp.exe", "e\u2028f", "g\udcff\udc9b"]
+"""Newlines, escape sequences of one byte and of two, a bell, text backwards, and what is not UTF-8."""
+
+
+@pytest.mark.usefixtures("packing")
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_names_for_terminals_are_kept_exactly_and_shown_as_escapes(
+    name: str, upper: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (upper / name).mkdir()
+    (upper / name / name).write_text("mine")
+    (upper / name / "link").symlink_to(name)
+    os.mkfifo(upper / f"pipe{name}")
+    raw, store = os.fsencode(name), LayoutStore(tmp_path / "store")
+    layer = write_layer(OverlaySource(upper, ()), store)
+    with open_layer(store, layer.descriptor, layer.diff_id) as reader:
+        found = {entry.path: entry.link or reader.read() for entry in reader}
+    assert found == {raw: b"", raw + b"/" + raw: b"mine", raw + b"/link": raw}
+    assert [item.path for item in layer.left_out] == [b"pipe" + raw]
+    with pytest.raises(LimitError) as caught:
+        write_layer(OverlaySource(upper, ()), store, limits=Limits(size=3))
+    said = [oci.shown(path) for path in (*found, layer.left_out[0].path)]
+    said += [layer.left_out[0].reason, str(caught.value), *caplog.messages]
+    assert oci.shown(raw) in str(caught.value)
+    assert all(text.isprintable() for text in said), said
+    assert len(set(said[:4])) == 4, "different paths look different"

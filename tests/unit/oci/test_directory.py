@@ -7,9 +7,11 @@ import socket
 import stat
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from atoll.oci import native
 from atoll.oci.changes import changes
 from atoll.oci.directory import DirectorySource
 from atoll.oci.errors import SourceError
@@ -18,6 +20,7 @@ from atoll.oci.index import Index
 from atoll.oci.layer import LayerResult, write_layer
 from atoll.oci.layout import LayoutStore
 from atoll.oci.publish import append_layer, create_base
+from atoll.oci.reader import open_layer
 from atoll.oci.source import Entry, Kind, Limits
 from atoll.oci.unpack import unpack
 from hypothesis import HealthCheck, given, settings
@@ -249,30 +252,40 @@ def test_a_file_that_grows_while_it_is_read_is_cut_and_reported(root: Path) -> N
     assert source.torn() == (b"file",)
 
 
-def test_a_file_that_vanishes_before_it_is_read_is_reported(root: Path) -> None:
-    for name in "ab":
-        (root / name).write_text(name)
-    source = DirectorySource(root)
-    for entry in source.entries():
-        assert entry.path == b"a"
-        (root / "b").unlink()
-    assert [item.path for item in source.left_out()] == [b"b"]
-
-
-def test_a_file_swapped_for_a_symlink_or_a_pipe_before_it_is_read_is_not_followed(
-    root: Path, tmp_path: Path
+@pytest.mark.parametrize("library", [native.library, lambda: None], ids=["packed", "by Python"])
+def test_what_files_become_between_their_listing_and_their_reading_is_saved_or_reported(
+    library: Callable[[], object], root: Path, store: LayoutStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "secret").write_text("secret")
-    for name in "abc":
-        (root / name).write_text(name)
+    """The first entry, a directory, is given when all are listed; then nothing stays as it was."""
+    secret = root.with_name("secret")
+    secret.write_text("secret")
+    monkeypatch.setattr(native, "library", library)
+    (root / "a").mkdir()
+    for name in ("device", "directory", "gone", "grown", "pipe", "shrunk", "symlink", "z"):
+        (root / name).write_text("before")
+
+    def meanwhile(_: int) -> None:
+        if not (root / "gone").exists():
+            return
+        for name in ("device", "directory", "gone", "pipe", "symlink"):
+            (root / name).unlink()
+        (root / "directory").mkdir()
+        (root / "grown").write_text("before and after")
+        os.mkfifo(root / "pipe")
+        (root / "shrunk").write_text("aft")
+        (root / "symlink").symlink_to(secret)
+        if os.geteuid() == 0:
+            os.mknod(root / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+
     source = DirectorySource(root)
-    for entry in source.entries():
-        assert entry.path == b"a"
-        (root / "b").unlink()
-        (root / "b").symlink_to(tmp_path / "secret")
-        (root / "c").unlink()
-        os.mkfifo(root / "c")
-    assert [item.path for item in source.left_out()] == [b"b", b"c"]
+    layer = write_layer(source, store, progress=meanwhile)
+    with open_layer(store, layer.descriptor, layer.diff_id) as reader:
+        found = {entry.path: reader.read() for entry in reader}
+    assert found == {b"a": b"", b"grown": b"before and after", b"shrunk": b"aft", b"z": b"before"}
+    lost = [b"device", b"directory", b"gone", b"pipe", b"symlink"]
+    assert [item.path for item in layer.left_out] == lost
+    again = kinds(DirectorySource(root, since=source.index()))
+    assert {b"directory", b"grown", b"shrunk", b"symlink"} <= again.keys()
 
 
 def test_a_directory_swapped_for_a_symlink_is_never_entered(root: Path, tmp_path: Path) -> None:
