@@ -19,7 +19,7 @@ from tests.databases import DATABASES
 # Seconds of every process's imports for checks of formats that no document has, as in the product.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-TOGETHER = ("tests/browser", "tests/contract/agent", "tests/demos", "tests/platform")
+TOGETHER = ("tests/browser", "tests/contract/agent", "tests/demos")
 """Folders whose tests one process runs: they share a platform, or a containerd, or build on each other."""
 
 
