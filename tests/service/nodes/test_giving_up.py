@@ -30,17 +30,24 @@ def test_a_save_nobody_has_begun_is_cancelled_at_once(cluster: Cluster) -> None:
     assert cluster.no_work()
 
 
-def test_an_agent_at_work_is_told_to_stop(cluster: Cluster) -> None:
-    cluster.start()
-    asked = cluster.save()
-    (cluster.root / "hold-copying").touch()
-    cluster.agent()
-    eventually(cluster.phases, lambda phases: Phase.COPYING in phases)
+class TestAnAgentThatGetsNoFurther:
+    """It tells so, and hears what became of its save, three times in a lease."""
 
-    cluster.send(client.cancel(asked.id))
+    @pytest.fixture
+    def settings(self) -> dict[str, object]:
+        return {"nodes": {"lease_s": 6}}
 
-    assert cluster.final(asked.id).reason == "cancelled"
-    assert cluster.server().status == ServerStatus.RUNNING
+    def test_an_agent_at_work_is_told_to_stop(self, cluster: Cluster) -> None:
+        cluster.start()
+        asked = cluster.save()
+        (cluster.root / "hold-copying").touch()
+        cluster.agent()
+        eventually(cluster.phases, lambda phases: Phase.COPYING in phases)
+
+        cluster.send(client.cancel(asked.id))
+
+        assert cluster.final(asked.id).reason == "cancelled"
+        assert cluster.server().status == ServerStatus.RUNNING
 
 
 def test_the_save_of_a_stop_is_discarded_and_its_agent_loses_it(cluster: Cluster) -> None:
