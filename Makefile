@@ -10,6 +10,8 @@ NATIVE := extensions/native
 STAMPS := $(VENV)/stamps
 SYSTEM_PYTHON ?= python3
 PORT ?=
+# More than there are cores: a test waits for other processes half of its time.
+TEST_PROCESSES ?= 4
 KUBE_TESTS ?= tests/kubernetes
 QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -80,8 +82,8 @@ status: ## what runs
 test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, service, platform, browser, wheel, demos
 	@$(MAKE) --no-print-directory lint
 	@cd $(LAB) && npm test --silent
-	@$(PYTHON) -m pytest -n 2 -m "$(QUICK)" --ignore=tests/postgres tests
-	@$(PYTHON) -m pytest -n 2 -m "(platform or browser) and not slow and not kubernetes" tests
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
+	@$(PYTHON) -m pytest -n 3 -m "(platform or browser) and not slow and not kubernetes" tests
 
 test-postgres: $(STAMPS)/test native ## the service's tests again, on PostgreSQL instead of SQLite
 	@$(PYTHON) -m pytest -n 2 --database=postgres --durations=10 \
@@ -93,7 +95,7 @@ test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of
 	@$(PYTHON) -m pytest -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
 
 test-fast: $(STAMPS)/test native ## the tests that start no platform
-	@$(PYTHON) -m pytest -n 2 -m "$(QUICK)" --ignore=tests/postgres tests
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
 
 test-slow: $(STAMPS)/test native ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
 	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --timeout=3600 \
