@@ -238,6 +238,28 @@ def test_where_the_watchdog_was_killed_too_the_next_agent_thaws(box: Box, tmp_pa
     assert thaw_leftovers(state) == []
 
 
+def test_an_agent_that_starts_thaws_what_a_killed_one_left(box: Box, tmp_path: Path) -> None:
+    """The process itself, as a node runs it; the service is away."""
+    box.start(COUNTER)
+    state, token = tmp_path / "state", tmp_path / "token"
+    token.write_text("nobody's")
+    agent = start_agent(box, state)
+    os.kill(watchdog_of(agent), signal.SIGKILL)
+    end(agent)
+    assert box.stands_still()
+    command = [sys.executable, "-m", "atoll.apps.agent", "run"]
+    command += ["--service", "http://127.0.0.1:1/", "--node", "here"]
+    command += ["--token-file", str(token), "--state", str(state)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "extensions")}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        box.goes_on(20)
+        until(lambda: not list(state.glob("*.frozen")), "its note is gone")
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 def test_a_note_that_was_cut_off_or_whose_group_is_gone_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "1.frozen").write_text('{"directory": "/sys/fs')
     (tmp_path / "2.frozen").write_text('{"directory": "/sys/fs/cgroup/gone", "version": 1}')
