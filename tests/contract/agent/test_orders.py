@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from atoll import oci
 from atoll.agent.process import Agent, Service
@@ -95,6 +96,13 @@ def agent(cluster: Cluster, node: Node, state: Path) -> Iterator[None]:
         assert not thread.is_alive()
 
 
+def figures(cluster: Cluster) -> dict[str, float]:
+    """What `/metrics` tells of saves, by name and labels."""
+    text = httpx.get(f"{cluster.url.partition('/services/')[0]}/metrics").text
+    lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("atoll_"))
+    return {name: float(value) for name, _, value in lines}
+
+
 def begin(cluster: Cluster, runtime: Containerd, container: str) -> None:
     """As the hub: the server runs in this container."""
     cluster.send(client.start("ada", "", StartRequest(contained=True)), "hub")
@@ -112,6 +120,7 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     node.load_base()
     container = node.run("echo kept > /srv/notes; echo x > /tmp/x; while :; do sleep 1; done")
     begin(cluster, runtime, container)
+    before = figures(cluster)
     with agent(cluster, node, tmp_path / "state"):
         live = cluster.final(cluster.save().id)
         assert (live.status, live.message) == (CheckpointStatus.READY, None)
@@ -136,6 +145,12 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
         with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
             assert "srv/notes" in {oci.shown(entry.path) for entry in layer}
     node.remove(container)
+
+    grown = {name: value - before.get(name, 0.0) for name, value in figures(cluster).items()}
+    assert grown['atoll_saves_total{node="node-1",outcome="saved"}'] == 2
+    assert grown['atoll_saved_bytes_total{node="node-1"}'] >= len("kept\n")
+    assert grown['atoll_save_seconds_count{node="node-1"}'] == 2
+    assert grown['atoll_frozen_seconds_count{node="node-1"}'] == 1, "the live one alone"
 
 
 def test_what_changed_is_told_while_it_runs_and_of_what_was_saved(
