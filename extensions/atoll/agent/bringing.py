@@ -21,7 +21,13 @@ _MOST_REMEMBERED: Final = 10_000
 _MAX_MEMORY: Final = 16 << 20
 
 
-def bring(base: Base, store: oci.Store, elsewhere: oci.Content | None, state: Path) -> oci.Image:
+def bring(
+    base: Base,
+    store: oci.Store,
+    elsewhere: oci.Content | None,
+    state: Path,
+    compression: Compression = Compression.ZSTD,
+) -> oci.Image:
     """The base as it lies in `store` afterwards, with all its layers.
 
     A layer comes from the store itself, from the runtime's packed layers, from `elsewhere`, or is
@@ -41,7 +47,9 @@ def bring(base: Base, store: oci.Store, elsewhere: oci.Content | None, state: Pa
             hint="Push the image to the registry, or pull it on this node again.",
         )
     memory = _Memory(state / _MEMORY)
-    layers = [_again(diff_id, base.tars, store, memory) for diff_id in base.config.diff_ids]
+    layers = [
+        _again(diff_id, base.tars, store, memory, compression) for diff_id in base.config.diff_ids
+    ]
     return build(base.config, layers, {})
 
 
@@ -80,12 +88,14 @@ def _offers(place: oci.Content, layer: oci.Descriptor) -> bool:
         return False  # a registry that lets us not, or is away, is as good as none
 
 
-def _again(diff_id: oci.Digest, tars: Tars, store: oci.Store, memory: _Memory) -> oci.Descriptor:
+def _again(
+    diff_id: oci.Digest, tars: Tars, store: oci.Store, memory: _Memory, compression: Compression
+) -> oci.Descriptor:
     known = memory.get(diff_id)
-    if known is not None and store.has(known.digest):
+    if known is not None and known.media_type == compression.value and store.has(known.digest):
         return known
     try:
-        packed = _packed(tars.tar(diff_id), store, diff_id)
+        packed = _packed(tars.tar(diff_id), store, diff_id, compression)
     except oci.MissingError as error:
         raise BaseGoneError(
             f"The layer {diff_id} of the container's image is gone from this node.",
@@ -95,10 +105,12 @@ def _again(diff_id: oci.Digest, tars: Tars, store: oci.Store, memory: _Memory) -
     return packed
 
 
-def _packed(tar: Iterator[bytes], store: oci.Store, diff_id: str) -> oci.Descriptor:
+def _packed(
+    tar: Iterator[bytes], store: oci.Store, diff_id: str, compression: Compression
+) -> oci.Descriptor:
     """A layer from its tar bytes, verified."""
     writer = store.writer()
-    pipeline = Pipeline(writer, Compression.ZSTD)
+    pipeline = Pipeline(writer, compression)
     try:
         for data in tar:
             pipeline.write(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -39,6 +40,13 @@ NamespaceOption = Annotated[
 ]
 
 
+class Packing(StrEnum):
+    """How layers are compressed."""
+
+    ZSTD = "zstd"
+    GZIP = "gzip"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the command line asks for."""
@@ -49,6 +57,7 @@ class Request:
     shared: bool
     layout: Path | None
     plain_http: bool
+    compression: Packing
     runtime: RuntimeName
     address: Path | None
     namespace: str | None
@@ -76,6 +85,10 @@ def commit(
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="The registry speaks HTTP without TLS.")
     ] = False,
+    compression: Annotated[
+        Packing,
+        typer.Option(help="Of layers; gzip for a docker before 23, which reads no zstd."),
+    ] = Packing.ZSTD,
     runtime: RuntimeOption = RuntimeName.AUTO,
     address: AddressOption = None,
     namespace: NamespaceOption = None,
@@ -90,7 +103,17 @@ def commit(
     """
     told = _save(
         Request(
-            container, image, live, shared, layout, plain_http, runtime, address, namespace, state
+            container=container,
+            image=image,
+            live=live,
+            shared=shared,
+            layout=layout,
+            plain_http=plain_http,
+            compression=compression,
+            runtime=runtime,
+            address=address,
+            namespace=namespace,
+            state=state,
         )
     )
     if output is Output.JSON:
@@ -145,6 +168,7 @@ def _save(asked: Request) -> SaveReport:
     from atoll.agent.runtimes.choice import runtime_of
     from atoll.agent.target import base_elsewhere, target_of
     from atoll.kit.progress import progress
+    from atoll.oci.image import Compression
 
     be_modest()
     thaw_leftovers(asked.state)
@@ -165,7 +189,9 @@ def _save(asked: Request) -> SaveReport:
             live=asked.live,
             state=asked.state,
             wishes=Wishes(
-                shared=asked.shared, progress=lambda done: bar(f"Saving: {words.size(done)}")
+                shared=asked.shared,
+                compression=Compression[asked.compression.name],
+                progress=lambda done: bar(f"Saving: {words.size(done)}"),
             ),
             elsewhere=elsewhere,
         )

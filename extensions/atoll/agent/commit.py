@@ -72,7 +72,7 @@ def commit(
                 hint="Stop it first, or save it live (--live).",
             )
         with runtime.base(container) as base, still_there(runtime, container):
-            image = bring(base, store, elsewhere, state)
+            image = bring(base, store, elsewhere, state, wishes.compression)
             _check_image(container, image, wishes.image, (store, elsewhere, base.content))
             own = own_layers(image, wishes.own, container)
             merging = _merging(

@@ -22,6 +22,7 @@ from atoll.agent.policy import why_left_out
 from atoll.agent.runtimes.container import Container, Runtime
 from atoll.agent.secret_scan import SecretScan
 from atoll.oci.attributes import IdMaps
+from atoll.oci.image import Compression
 from atoll.oci.index import Index
 from atoll.oci.overlay import OverlaySource
 from atoll.oci.overlay_changes import Scan, scan
@@ -52,6 +53,7 @@ class Wishes:
     most_layers: int = 0  # of these; then they become one. 0: they are left as they are
     shared: bool = False  # others may use the image: what looks like a secret is refused
     setuid: bool = True
+    compression: Compression = Compression.ZSTD
     limits: oci.Limits = oci.DEFAULT_LIMITS
     progress: oci.Progress | None = None
     cancelled: oci.Cancelled | None = None
@@ -146,6 +148,7 @@ class Copy:
         return oci.write_layer(
             source,
             store,
+            compression=wishes.compression,
             progress=None if wishes.progress is None else lambda done: self._tell(before + done),
             cancelled=wishes.cancelled,
             limits=wishes.limits,

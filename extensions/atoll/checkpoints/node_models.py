@@ -95,6 +95,7 @@ class SaveOrder(BaseModel):
     limits: SaveLimits
     shared: bool = False  # others may use the image: what looks like a secret is refused
     most_layers: int = 8  # over the base; then they are merged
+    compression: Literal["zstd", "gzip"] = "zstd"
 
 
 class LookOrder(BaseModel):

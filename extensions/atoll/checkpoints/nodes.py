@@ -268,6 +268,7 @@ class Nodes:
             target=self.targets.target(repository, image, row.id),
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
+            compression=self._settings.compression,
         )
 
     def _limits(self, session: Session, user: str) -> SaveLimits:

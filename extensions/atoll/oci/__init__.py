@@ -1,6 +1,6 @@
 """OCI images without a container runtime: sources, layers, images, stores, unpacking.
 
-Only the standard library and zstandard are used; no other part of Atoll is known here. Paths inside
+Only the standard library, zstandard and isal are used; no other part of Atoll is known here. Paths inside
 an image are `bytes`, relative, with `/` between parts and no leading `/`. A digest is `sha256:` and
 64 hex digits; functions take any `str` and return `Digest`. Every error is an `OciError` with
 `detail` (what and why) and `hint` (what to do, or None). Everything blocks: call it from a thread.

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Protocol
 
 import zstandard
+from isal import isal_zlib
 
 from . import tar
 from .errors import CancelledError, LimitError
@@ -168,7 +169,7 @@ def _compressor(compression: Compression) -> _Compressor:
         level = _LEVEL[compression]
         return zstandard.ZstdCompressor(level=level, threads=threads).compressobj()
     if compression is Compression.GZIP:
-        return zlib.compressobj(_LEVEL[compression], zlib.DEFLATED, 31)  # 31: with gzip's header
+        return isal_zlib.compressobj(_LEVEL[compression], zlib.DEFLATED, 31)  # with gzip's header
     return _AsItIs()
 
 

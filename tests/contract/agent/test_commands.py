@@ -11,6 +11,7 @@ from pathlib import Path
 
 from atoll import oci
 from atoll.agent.runtimes.containerd import Containerd
+from atoll.oci.image import Compression
 
 from tests.contract.agent.node import BASE, Node, until
 from tests.contract.agent.saves import FOREVER
@@ -43,6 +44,10 @@ def test_the_command_saves_and_tells_what_it_did(node: Node, tmp_path: Path) -> 
     plain = agent(node, "commit", identity, "ada", "--layout", layout, state=tmp_path / "s")
     assert plain.stdout.decode().strip() == told["digest"] or plain.stdout.startswith(b"sha256:")
     assert b"2 B" in plain.stderr
+    options = ("--layout", layout, "--compression", "gzip")
+    packed = agent(node, "commit", identity, "gz", *options, state=tmp_path / "s")
+    image = oci.load_image(oci.LayoutStore(layout), packed.stdout.decode().strip())
+    assert image.manifest.layers[-1].media_type == Compression.GZIP.value
     node.remove(identity)
 
 

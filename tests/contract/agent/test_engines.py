@@ -23,6 +23,7 @@ from atoll.agent.runtimes.choice import RuntimeName, runtime_of
 from atoll.agent.runtimes.container import Base, Runtime, State
 from atoll.agent.runtimes.docker import Docker
 from atoll.agent.runtimes.storage import Storage
+from atoll.oci.image import Compression
 from atoll.oci.registry import RegistryStore
 
 from tests.contract.agent.engines import (
@@ -115,18 +116,33 @@ def test_a_saved_container_has_its_image_and_its_change_and_no_token(
     engine.call("rm", identity)
 
 
-@pytest.mark.parametrize("engine", ["podman"], indirect=True)  # this docker does not read zstd
-def test_podman_itself_pulls_what_was_saved_from_a_registry_and_runs_it(
-    engine: Engine, runtime: Runtime, tmp_path: Path
+@pytest.mark.parametrize(
+    ("engine", "compression"),
+    [("docker", Compression.GZIP), ("podman", Compression.GZIP), ("podman", Compression.ZSTD)],
+    ids=["docker, gzip", "podman, gzip", "podman, zstd"],  # docker before 23 reads no zstd
+    indirect=["engine"],
+)
+def test_it_pulls_what_was_saved_from_a_registry_and_runs_it(
+    engine: Engine, compression: Compression, runtime: Runtime, tmp_path: Path
 ) -> None:
     identity = start(engine, "echo kept > /srv/kept; rm -r /srv/old", wait=True)
     with (
         started(tmp_path / "registry") as registry,
         RegistryStore(registry.reached(), "users/ada") as remote,
     ):
-        saved = commit(runtime, identity, remote, "saved", state=tmp_path / "state")
+        saved = commit(
+            runtime,
+            identity,
+            remote,
+            "saved",
+            state=tmp_path / "state",
+            wishes=Wishes(compression=compression),
+        )
+        layers = oci.load_image(remote, saved.image.digest).manifest.layers
+        assert {layer.media_type for layer in layers} == {compression.value}
         image = f"{registry.address}/users/ada@{saved.image.digest}"
-        engine.call("pull", "--tls-verify=false", image)
+        plain = () if isinstance(engine, DockerEngine) else ("--tls-verify=false",)
+        engine.call("pull", *plain, image)
     alone = ("--network", "host", "--cgroup-parent", f"/{engine.top.name}")
     script = "cat /srv/kept; test ! -e /srv/old && echo $ORIGIN"
     said = engine.call("run", "--rm", *alone, image, "/bin/sh", "-c", script)

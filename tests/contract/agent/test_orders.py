@@ -20,6 +20,7 @@ from atoll.checkpoints.registry_tokens import RegistryTokens
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, RegistrySettings
 from atoll.checkpoints.targets import RegistryTargets
 from atoll.kit.home import Home
+from atoll.oci.image import Compression
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_referrers import content as artifact
 from atoll.oci.registry_referrers import referrers
@@ -69,7 +70,7 @@ def targets(settings: RegistrySettings, tokens: RegistryTokens) -> RegistryTarge
 @pytest.fixture
 def cluster(home: Home, settings: RegistrySettings) -> Iterator[Cluster]:
     checkpoints = CheckpointSettings(most_user_bytes=1 << 20)
-    nodes = NodeSettings(name=HERE, look_every_s=0.2)
+    nodes = NodeSettings(name=HERE, look_every_s=0.2, compression="gzip")
     with (
         no_flights(),
         whole_service(home, nodes=nodes, registry=settings, checkpoints=checkpoints) as url,
@@ -142,6 +143,7 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
         assert report == newest.changes
         assert oci.load_image(content, str(live.digest)).manifest.layers
         image = oci.load_image(content, str(saved.environment))
+        assert image.manifest.layers[-1].media_type == Compression.GZIP.value, "as it is set"
         with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
             assert "srv/notes" in {oci.shown(entry.path) for entry in layer}
     node.remove(container)
