@@ -65,6 +65,9 @@ def make_rootfs(root: Path) -> None:
     (root / "tmp").chmod(0o1777)
 
 
+_ENDED = "-- ended with "
+
+
 class Node:
     """containerd, and what one does with it by hand."""
 
@@ -144,11 +147,21 @@ class Node:
         return next((line[2] for line in lines if line[0] == identity), "")
 
     def output(self, image: str, script: str) -> str:
-        """What `sh -c script` prints in a container of its own, which is then removed."""
-        self._number += 1
-        identity = f"box{self._number}"
-        group = ("--cgroup", f"{self.cgroup}/{identity}")
-        return self.ctr("run", "--rm", *group, image, identity, "/bin/sh", "-c", script)
+        """What `sh -c script` prints in a container of its own, which is then removed.
+
+        `ctr run` itself may lose what a program printed that ended at once (it cancels its pipes,
+        whether or not it has opened them); so the shim writes it into a file, to its last line.
+        """
+        log = self.top / f"output{self._number}"
+        options = ("--log-uri", f"file://{log}")
+        identity = self.run(f"({script}); echo {_ENDED}$?", image=image, options=options)
+        until(lambda: log.exists() and _ENDED in log.read_text(), f"{identity} has printed all")
+        printed, _, status = log.read_text().partition(_ENDED)
+        self.ended(identity)
+        self.remove(identity)
+        log.unlink()
+        assert status.strip() == "0", printed
+        return printed
 
     def remove(self, identity: str) -> None:
         """Removes the container with its task and its layer."""
