@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
+from atoll.checkpoints import client
+from atoll.checkpoints.models import CheckpointStatus, OrphanKind, ServerStatus, Trigger
+from atoll.kit.errors import ForbiddenError
 
 from tests.kubernetes.away import without_agents
 from tests.kubernetes.driver import Person, Platform, kubectl, refused
@@ -246,6 +248,70 @@ def test_the_servers_of_a_cordoned_node_are_stopped_and_saved(
     assert ida.run("nautilus") == "nautilus 0.9\n"
     ida.stop()
     ida.settled()
+
+
+def test_what_belongs_to_nobody_is_listed_for_administrators_and_left_alone(
+    platform: Platform,
+) -> None:
+    """As after a database was lost: a pod of a start that is not written down, a home of nobody."""
+    ghost = {
+        "hub.jupyter.org/username": "ghost",
+        "atoll.dev/start-id": "00000000000000000000000000",
+    }
+    notebook = {
+        "name": "notebook",
+        "image": "example/none",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "lost",
+            "labels": {"atoll.dev/server": "true"},
+            "annotations": {**ghost, "hub.jupyter.org/servername": ""},
+        },
+        "spec": {"schedulingGates": [{"name": "atoll.dev/test"}], "containers": [notebook]},
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "claim-of-nobody",
+            "labels": {"component": "singleuser-storage"},
+            "annotations": ghost,
+        },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    }
+    there = ("-n", platform.servers)
+    for one in (pod, claim):
+        kubectl("create", *there, "-f", "-", given=json.dumps(one).encode())
+    try:
+        with platform.user("admin", admin=True).connection() as service:
+            found = eventually(
+                lambda: service.send(client.orphans()).items, lambda found: len(found) == 2, 30.0
+            )
+        assert {(one.kind, one.namespace, one.name, one.user) for one in found} == {
+            (OrphanKind.POD, platform.servers, "lost", "ghost"),
+            (OrphanKind.VOLUME, platform.servers, "claim-of-nobody", "ghost"),
+        }
+        with (
+            platform.user("ada").connection() as service,
+            pytest.raises(ForbiddenError),
+        ):
+            service.send(client.orphans())
+        for name in ("pod/lost", "pvc/claim-of-nobody"):
+            assert "deletionTimestamp" not in kubectl("get", name, *there, "-o", "json")
+    finally:
+        kubectl("delete", *there, "pod/lost", "pvc/claim-of-nobody", "--wait=false")
 
 
 def test_what_cannot_start_says_why(platform: Platform) -> None:
