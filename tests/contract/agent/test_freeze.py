@@ -257,7 +257,7 @@ def test_an_agent_that_starts_thaws_what_a_killed_one_left(box: Box, tmp_path: P
         until(lambda: not list(state.glob("*.frozen")), "its note is gone")
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        process.wait(20)
 
 
 def test_a_note_that_was_cut_off_or_whose_group_is_gone_does_no_harm(tmp_path: Path) -> None:
