@@ -63,6 +63,7 @@ def swapping(place: Path, outside: Path) -> Iterator[None]:
 @pytest.fixture(params=[native.library, lambda: None], ids=["packed", "by Python"])
 def packing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain files are packed, as in real saves; without the library Python does it all."""
+    assert native.library() is not None, "extensions/native/build makes it, with cargo"
     monkeypatch.setattr(native, "library", request.param)
 
 

@@ -259,6 +259,7 @@ def test_what_files_become_between_their_listing_and_their_reading_is_saved_or_r
     """The first entry, a directory, is given when all are listed; then nothing stays as it was."""
     secret = root.with_name("secret")
     secret.write_text("secret")
+    assert native.library() is not None, "extensions/native/build makes it, with cargo"
     monkeypatch.setattr(native, "library", library)
     (root / "a").mkdir()
     for name in ("device", "directory", "gone", "grown", "pipe", "shrunk", "symlink", "z"):
