@@ -14,9 +14,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import psutil
 from pydantic import BaseModel
+
+# it ended meanwhile (psutil hands a plain error on where half of /proc/PID is gone), or it is
+# another account's: not ours to see
+_UNSEEN: Final = (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError)
 
 
 class ProcessId(BaseModel, frozen=True):
@@ -64,7 +69,7 @@ def has_mark(pid: int, variable: str, value: str) -> bool:
     """Whether this process runs and its environment holds `variable=value`."""
     try:
         return psutil.Process(pid).environ().get(variable) == value
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except _UNSEEN:
         return False
 
 
@@ -75,8 +80,8 @@ def marked(variable: str, value: str) -> list[psutil.Process]:
         try:
             if process.environ().get(variable) == value and process.is_running():
                 found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue  # ended meanwhile, or another account's: not ours to see
+        except _UNSEEN:
+            continue
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -69,12 +70,17 @@ class Cluster:
         """Have it done beside."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Nothing is awaited here, so a fault of this program would else be told to nobody."""
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logging.getLogger(__name__).error("the cluster under test", exc_info=task.exception())
 
     async def run_pod(self, pod: Object) -> None:
         """As scheduler and kubelet."""
         [container] = pod["spec"]["containers"]
-        name = pod["metadata"]["name"]
         scheduled = {"type": "PodScheduled", "status": "True"}
         environ = {
             "PATH": os.environ["PATH"],
@@ -100,6 +106,10 @@ class Cluster:
         for one in left:  # with its first process a container ends
             with suppress(psutil.NoSuchProcess):
                 one.kill()
+        self.ended(pod, code)
+
+    def ended(self, pod: Object, code: int) -> None:
+        """Its container has ended."""
         code = 128 - code if code < 0 else code
         ended = {"terminated": {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}}
         self.set_status(
@@ -109,7 +119,7 @@ class Cluster:
         )
         del self.processes[pod["metadata"]["uid"]]
         if "deletionTimestamp" in pod["metadata"]:
-            self.gone("pods", name)
+            self.gone("pods", pod["metadata"]["name"])
 
     def _value_from(self, pod: Object, source: Object) -> str:
         if "fieldRef" in source:

@@ -190,7 +190,7 @@ def platform(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def test_in_a_pod_the_files_lie_where_they_did(platform: Platform, kube: Kube) -> None:
     atoll = platform.spoken[-1]
     ran(atoll, submit(atoll))
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
 
 
 def test_no_token_but_the_jobs_own_process_gets_its_files(platform: Platform, kube: Kube) -> None:

@@ -45,6 +45,12 @@ class Kube:
         answer = httpx.get(f"{self.url}/api/v1/namespaces/atoll-jobs/{kind}")
         return [one["metadata"]["name"] for one in answer.json()["items"]]
 
+    def left(self) -> list[dict[str, Any]]:
+        """What there is of jobs, with how it stands: told where a test waits in vain."""
+        url = f"{self.url}/api/v1/namespaces/atoll-jobs"
+        pods, secrets = (httpx.get(f"{url}/{kind}").json()["items"] for kind in ("pods", "secrets"))
+        return [{**one["metadata"], **one.get("status", {})} for one in [*pods, *secrets]]
+
     def control(self, **what: object) -> None:
         """Tell the cluster what to do."""
         httpx.post(f"{self.url}/control", json=what).raise_for_status()
@@ -111,7 +117,7 @@ def test_a_notebook_runs_in_a_pod_and_all_it_says_is_kept(atoll: Atoll, kube: Ku
     assert "n is 7" in printed(atoll.output(done))
     assert "cell 3 of 3" in atoll.log(done)
     assert done.started_at is not None
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
 
 
 def test_a_job_that_is_stopped_ends_its_notebook_and_its_pod(
@@ -128,7 +134,7 @@ def test_a_job_that_is_stopped_ends_its_notebook_and_its_pod(
     assert "kept" in printed(atoll.output(done))
     assert "It was stopped." in atoll.log(done)
     eventually(lambda: marked("ATOLL_JOB", job.id), lambda found: not found)
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
 
 
 def test_a_pod_has_what_its_user_shares_by_the_hubs_word(atoll: Atoll, kube: Kube) -> None:
@@ -166,7 +172,7 @@ def test_a_pod_that_never_begins_says_what_it_waits_for_and_can_be_stopped(
     atoll.send(client.stop(job.id))
     done = atoll.final(job)
     assert (done.status, done.message) == (JobStatus.STOPPED, "It was stopped.")
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
 
 
 def test_an_image_that_cannot_be_had_fails_the_job_after_a_while(atoll: Atoll, kube: Kube) -> None:
@@ -250,7 +256,7 @@ def test_the_cluster_may_be_away_while_a_job_runs_and_ends(
     assert done.status == JobStatus.SUCCEEDED, done
     kube.control(away=False)
 
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
     assert runs(tmp_path) == 1
 
 
@@ -283,6 +289,4 @@ def test_what_cannot_be_cleared_now_keeps_no_other_job_from_its_turn(
     kube.control(away=False)
 
     assert atoll.final(waits, within_s=90).status == JobStatus.SUCCEEDED
-    eventually(
-        lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found, within_s=90
-    )
+    eventually(kube.left, lambda found: not found, within_s=90)

@@ -103,7 +103,7 @@ def test_a_service_killed_anywhere_runs_the_notebook_once(
     assert runs(tmp_path) == 1
     assert "the end" in printed(atoll.output(done))
     assert lines(atoll, done) == [f"line {n}" for n in range(50)]
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
 
 
 @pytest.mark.parametrize("service_killed", [False, True])
@@ -180,7 +180,7 @@ def test_a_job_stopped_while_no_service_was_there_to_end_it_is_stopped(
     atoll = platform.start()
 
     assert atoll.final(job).status == JobStatus.STOPPED
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
 
 
 def test_pods_of_jobs_that_are_over_are_removed_whoever_left_them(
@@ -194,5 +194,5 @@ def test_pods_of_jobs_that_are_over_are_removed_whoever_left_them(
 
     atoll = platform.start()
 
-    eventually(lambda: kube.names("pods") + kube.names("secrets"), lambda found: not found)
+    eventually(kube.left, lambda found: not found)
     assert atoll.job(job).status == JobStatus.SUCCEEDED

@@ -181,11 +181,13 @@ class KubernetesRunner:
         return sorted(filter(is_id, names))
 
     def alive(self) -> list[str]:
-        """Ids of jobs that have a pod which nobody deletes yet."""
+        """Ids of jobs that have a pod which nobody deletes yet, or whose node does not answer."""
+        moment = self._clock()
         return [
             one.metadata.name
             for one in self._informer.snapshot().values()
-            if is_id(one.metadata.name) and one.metadata.deletion_timestamp is None
+            if is_id(one.metadata.name)
+            and (one.metadata.deletion_timestamp is None or pods.stuck(one, moment))
         ]
 
     def watch(self, changed: Callable[[str], None]) -> Mapping[str, Loop]:
