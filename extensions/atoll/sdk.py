@@ -54,6 +54,7 @@ def submit(
     server: str | None = None,
     queue: str = "default",
     timeout: float | timedelta | None = None,
+    retries: int = 0,
     name: str | None = None,
     cpu: float | None = None,
     memory: str | None = None,
@@ -64,7 +65,8 @@ def submit(
 
     `environment` is `server` (this server's, saved on the spot), `last` (its last checkpoint),
     `base` (the platform's own packages alone), or a checkpoint's digest; `server` names another
-    server of yours. `timeout` is in seconds, or a timedelta; the job is ended after it. `cpu`,
+    server of yours. `timeout` is in seconds, or a timedelta; the job is ended after it. One that
+    fails is run again up to `retries` times, each time as a job of its own, which `wait` waits for. `cpu`,
     `memory` (such as `4G`) and `gpu` are what it may use, where jobs run in a cluster. `files` are
     paths from the notebook's folder, of files and of folders with all that is in them: the job
     starts in a directory with just these, as they are now.
@@ -80,6 +82,7 @@ def submit(
         server=server,
         queue=queue,
         timeout_s=timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
+        retries=retries,
         name=name,
         cpu=cpu,
         memory=memory,

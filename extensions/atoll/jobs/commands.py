@@ -19,6 +19,9 @@ ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--parameter", "-p", help="name=value, typed as papermill does."),
 ]
+LimitOption = Annotated[
+    str | None, typer.Option("--timeout", help="End it after this long, such as 90s, 30m or 2h.")
+]
 RawOption = Annotated[
     list[str] | None, typer.Option("--parameter-raw", "-r", help="name=value, kept as text.")
 ]
@@ -44,9 +47,8 @@ def submit_job(
         str | None, typer.Option(help="Whose environment; `-` is the default server.")
     ] = None,
     queue: Annotated[str, typer.Option(help="The queue it waits in.")] = "default",
-    timeout: Annotated[
-        str | None, typer.Option(help="End it after this long, such as 90s, 30m or 2h.")
-    ] = None,
+    timeout: LimitOption = None,
+    retries: Annotated[int, typer.Option(help="Run it again so often where it fails.")] = 0,
     name: Annotated[str | None, typer.Option(help="What to call it; the file's name.")] = None,
     cpu: Annotated[float | None, typer.Option(help="CPUs, in a cluster.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory, in a cluster, such as 4G.")] = None,
@@ -70,6 +72,7 @@ def submit_job(
         server=server,
         queue=queue,
         timeout_s=None if timeout is None else submission.seconds(timeout),
+        retries=retries,
         name=name,
         cpu=cpu,
         memory=memory,

@@ -18,5 +18,5 @@ def vanished(cell: int) -> str:
     where = f" in cell {cell}" if cell else ""
     return (
         f"The job's process vanished{where} without a word: it was killed, or the machine went"
-        " down. It is not run again by itself; what it printed and computed until then is kept."
+        " down. What it printed and computed until then is kept."
     )

@@ -64,7 +64,7 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The job's id; `atoll.job(id)` finds it again from anywhere."""
+        """The job's id, the newest one's where it was run again; `atoll.job(id)` finds it anywhere."""
         return self._found.id
 
     @property
@@ -140,8 +140,10 @@ class Job:
         self._connection.send(client.delete(self.id))
 
     def _look(self) -> models.Job:
-        if not self._found.status.final:
-            self._found = self._connection.send(client.job(self.id))
+        while (following := _following(self._found)) is not None:
+            self._found = self._connection.send(client.job(following))
+            if not self._found.status.final:
+                break
         return self._found
 
     def __repr__(self) -> str:
@@ -179,6 +181,9 @@ def described(found: models.Job) -> list[tuple[str, str | None]]:
         ("Submitted", words.ago(found.created_at)),
         ("Queue", found.queue),
         ("Time limit", words.duration(found.timeout_s)),
+        ("Retries", str(found.retries) if found.retries else None),
+        ("Runs again", found.retry_of),
+        ("Run again by", found.retried_by),
         ("Resources", _resources(found.resources)),
         ("Files", _files(found.files)),
         ("Environment", found.environment or found.environment_choice),
@@ -214,7 +219,8 @@ def _detail(found: models.Job) -> str:
         return f"cell {found.step.cell} of {found.step.cells}"
     failure = found.failure
     if failure is not None and failure.cell is not None and failure.name:
-        return f"cell {failure.cell}: {failure.name} {failure.value}".strip()
+        again = " (run again)" if found.retried_by else ""
+        return f"cell {failure.cell}: {failure.name} {failure.value}".strip() + again
     if found.status is models.JobStatus.QUEUED and found.position is not None:
         return f"{found.message or 'waiting'} (number {found.position} in {found.queue!r})"
     return found.message or ""
@@ -241,7 +247,7 @@ def wait(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     pause = _LOOK_FIRST_S
     with progress(quiet=quiet) as report:
-        while not found.status.final:
+        while (following := _following(found)) is not None:
             step = found.step
             share = max(0, step.cell - 1) / step.cells if step.cells else None
             report(f"{found.name or found.id}: {sentence(found)}", share)
@@ -252,8 +258,13 @@ def wait(
                 )
             time.sleep(pause)
             pause = min(_LOOK_MOST_S, pause * 1.5)
-            found = connection.send(client.job(found.id))
+            found = connection.send(client.job(following))
     return found
+
+
+def _following(found: models.Job) -> str | None:
+    """The job to look at next: itself until it is over, and then the one that runs it again."""
+    return found.retried_by if found.status.final else found.id
 
 
 def follow_log(

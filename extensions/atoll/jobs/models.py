@@ -16,6 +16,9 @@ CAPTURED_MOST: Final = 40 << 20
 CAPTURED_COUNT_MOST: Final = 1000
 """Files that are ever captured for one job."""
 
+RETRIES_MOST: Final = 10
+"""How often a job that fails is ever run again by itself."""
+
 Notebook = dict[str, JsonValue]
 """A notebook document (nbformat 4), as JSON."""
 
@@ -122,6 +125,14 @@ class JobRequest(BaseModel):
     timeout_s: Annotated[int, Field(ge=1, le=30 * 86400)] | None = (
         None  # time limit; None: settings
     )
+    retries: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=RETRIES_MOST,
+            description="how often it is run again, as a job of its own, where it fails",
+        ),
+    ] = 0
     resources: Resources = Resources()
     files: Annotated[
         list[CapturedFile],
@@ -172,6 +183,9 @@ class Job(BaseModel):
     step: Step = Step()
     failure: Failure | None = None
     timeout_s: int
+    retries: int = 0  # how often it is run again where it fails
+    retry_of: JobId | None = None  # the job that failed before, where this one runs it again
+    retried_by: JobId | None = None  # the job that runs it again, where it failed
     resources: Resources = Resources()
     files: FileCount = FileCount()
     created_at: datetime

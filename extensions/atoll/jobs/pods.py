@@ -44,9 +44,7 @@ _WORDS_S: Final = 2.0  # the words of events are not told
 _ASIDE: Final = re.compile(r"\s*(no new claims to deallocate,\s*)?preemption:.*")
 """What the scheduler adds for each job that waits: that nobody else is put out for it."""
 _SHOWN: Final = 600  # characters of Kubernetes' own words
-_NOT_AGAIN: Final = (
-    "It is not run again by itself; what it printed and computed until then is kept."
-)
+_KEPT: Final = "What it printed and computed until then is kept."
 
 
 class Stage(Enum):
@@ -248,7 +246,7 @@ def how_it_ended(pod: Pod) -> str:
 
 def _lost(claim: ClaimRow, what: str, reason: str = "lost", why: str = "") -> Outcome:
     said = f" ({why.rstrip('.')})" if why else ""
-    message = f"Its pod {what}{_cell(claim)}{said}. {_NOT_AGAIN}"
+    message = f"Its pod {what}{_cell(claim)}{said}. {_KEPT}"
     return Outcome(JobStatus.FAILED, reason, message, Failure(cell=claim.cell or None))
 
 

@@ -17,6 +17,7 @@ from atoll.jobs.runners import Outcome, Phase, Seen, Work
 from atoll.jobs.store import JobRow, OvertakenError, change_job
 from atoll.jobs.tokens import hash_of, token_of
 from atoll.kit.errors import AtollError, ConflictError
+from atoll.kit.names import new_id
 
 _AT_ONCE_S: Final = 0.0
 _BEHIND_S: Final = 0.001  # after those that wait: places are given before pods are made
@@ -25,6 +26,7 @@ _END_LOOK_S: Final = 0.2
 _ENSURE_S: Final = 0.3  # an environment that is being saved
 _PRUNED_AT_ONCE: Final = 100
 _ADMITTED_AT_ONCE: Final = 100  # others write meanwhile
+_NOT_AGAIN: Final = frozenset({"time_limit", "environment"})  # it would end in the same way
 _LIMIT_SLACK_S: Final = 10.0  # the process keeps its limit itself; this is for one that cannot
 
 
@@ -228,18 +230,26 @@ class JobReconciler:
             if row.started_at is None:
                 values["started_at"] = seen.started_at
         failure = outcome.failure
+        again = new_id("j") if _to_be_retried(row, outcome) else None
         with self._ground.database.write() as session:
             change_job(
                 session,
                 row,
                 status=outcome.status,
                 reason=outcome.reason,
-                message=outcome.message,
+                message=_with_retry(outcome.message, again),
                 failure=failure.model_dump() if failure is not None else None,
                 token_hash=None,
+                retried_by=again,
                 finished_at=self._ground.clock(),
                 **values,
             )
+            if again is not None:
+                store.add_retry(
+                    session, session.get_one(JobRow, row.id), again, self._ground.clock()
+                )
+                if row.environment is not None:
+                    self._ground.environments.hold(session, row.environment, holder(again))
             self._ground.environments.release(session, holder(row.id))
             store.tell_line(session, row.queue)
         if not self._ground.environments.keeps(row.id):
@@ -311,6 +321,16 @@ class JobReconciler:
                 if again is not None:
                     store.delete_job(session, again)
             self._ground.runner.remove(row.id)
+
+
+def _to_be_retried(row: JobRow, outcome: Outcome) -> bool:
+    failed = outcome.status is JobStatus.FAILED and outcome.reason not in _NOT_AGAIN
+    return failed and row.retries > 0 and row.target != JobTarget.STOPPED
+
+
+def _with_retry(message: str | None, again: str | None) -> str | None:
+    """What is said of its end, and that it is run again where that is so."""
+    return message if again is None else f"{message or 'It failed.'} Another job runs it again."
 
 
 def _beyond_limit(row: JobRow) -> Outcome:

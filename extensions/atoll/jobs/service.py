@@ -151,6 +151,7 @@ class Jobs:
             status=JobStatus.QUEUED,
             cells=notebooks.code_cells(request.notebook),
             timeout_s=timeout_s,
+            retries=request.retries,
             resources=request.resources.model_dump(exclude_none=True),
         )
         with self._database.write() as session:
@@ -254,6 +255,7 @@ class Jobs:
                 server=row.server,
                 queue=row.queue,
                 timeout_s=row.timeout_s,
+                retries=row.retries,
                 resources=store.resources_of(row),
                 files_of=row.id if row.files else None,
             ),

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from pydantic import JsonValue
-from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, and_, delete, func, select
+from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, and_, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.jobs import claims
-from atoll.jobs.models import JobStatus, Resources
+from atoll.jobs.models import JobStatus, JobTarget, Resources
 from atoll.jobs.queue import Before, Line, Waiting
 from atoll.jobs.settings import JobSettings
 from atoll.kit.db import Base, Moment, Row, guarded_update
@@ -22,6 +22,10 @@ from atoll.kit.events import record
 ACTIVE: Final = (JobStatus.ADMITTED, JobStatus.STARTING, JobStatus.RUNNING)
 FINAL: Final = tuple(status for status in JobStatus if status.final)
 
+_REPEATED: Final = (
+    "user", "name", "folder", "server", "kernel", "language", "parameters", "choice", "environment",
+    "queue", "cells", "timeout_s", "resources",
+)  # fmt: skip  # of a job, in the one that runs it again
 _ASKED_MOST: Final = 5000  # ids in one question: databases take some ten thousand
 _TOLD_MOST: Final = 50  # of those that wait, from the front: the others are far from their turn
 
@@ -53,6 +57,9 @@ class JobRow(Row):
     cells: Mapped[int] = mapped_column(default=0)
     failure: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     timeout_s: Mapped[int]
+    retries: Mapped[int] = mapped_column(default=0)
+    retry_of: Mapped[str | None]
+    retried_by: Mapped[str | None] = mapped_column(index=True)
     resources: Mapped[dict[str, JsonValue]] = mapped_column(JSON, default=dict)
     token_hash: Mapped[str | None] = mapped_column(index=True)  # while it may use its token
     files: Mapped[int] = mapped_column(default=0)
@@ -117,6 +124,22 @@ def add_job(session: Session, row: JobRow, document: bytes, files: Files | None 
     record(session, "job", row.id, "created", audience(row.user))
 
 
+def add_retry(session: Session, row: JobRow, id_: str, created_at: datetime) -> None:
+    """Add the job that runs a failed one again, in the same environment; one retry less is left."""
+    session.flush()
+    same = {name: getattr(row, name) for name in _REPEATED}
+    again = JobRow(
+        **same,
+        id=id_,
+        created_at=created_at,
+        retries=row.retries - 1,
+        retry_of=row.id,
+        target=JobTarget.DONE,
+        status=JobStatus.QUEUED,
+    )
+    add_job(session, again, notebook_of(session, row.id), files_of(session, row.id))
+
+
 def change_job(session: Session, row: JobRow, **values: object) -> None:
     """Write the values and the event; raises OvertakenError where the row changed meanwhile."""
     if not guarded_update(session, JobRow, row.id, row.version, **values):
@@ -131,6 +154,7 @@ def delete_job(session: Session, row: JobRow) -> None:
     session.execute(delete(NotebookRow).where(NotebookRow.job_id == row.id))
     session.execute(delete(FilesRow).where(FilesRow.job_id == row.id))
     session.execute(delete(ReadRow).where(ReadRow.job_id == row.id))
+    session.execute(update(JobRow).where(JobRow.retried_by == row.id).values(retried_by=None))
     claims.forget(session, row.id)
     session.delete(row)
     record(session, "job", row.id, "removed", audience(row.user))

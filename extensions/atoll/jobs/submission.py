@@ -40,6 +40,7 @@ def request(
     server: str | None = None,
     queue: str = "default",
     timeout_s: float | None = None,
+    retries: int = 0,
     name: str | None = None,
     cpu: float | None = None,
     memory: str | None = None,
@@ -67,6 +68,7 @@ def request(
         "queue": queue,
         "server": server,
         "timeout_s": None if timeout_s is None else max(1, round(timeout_s)),
+        "retries": retries or None,
         "resources": {name: value for name, value in resources.items() if value is not None}
         or None,
     }

@@ -84,6 +84,7 @@ class Atoll:
         folder: str = "",
         environment: str = "base",
         timeout_s: int | None = None,
+        retries: int = 0,
     ) -> Job:
         """Submit a notebook."""
         request = JobRequest(
@@ -93,6 +94,7 @@ class Atoll:
             parameters=parameters or {},
             environment=environment,
             timeout_s=timeout_s,
+            retries=retries,
         )
         return self.send(client.submit(request), who)
 

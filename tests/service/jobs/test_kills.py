@@ -232,3 +232,32 @@ def test_jobs_that_wait_keep_their_places_over_a_kill(platform: Platform, tmp_pa
 
     assert [atoll.final(job).status for job in jobs] == [JobStatus.SUCCEEDED] * 4
     assert runs(tmp_path) == 4
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "atoll.jobs.reconciler:JobReconciler._finish:before",
+        "atoll.jobs.store:add_retry:before",
+        "atoll.jobs.store:add_retry:after",
+        "atoll.jobs.runners.local:LocalRunner.clear:before",
+    ],
+)
+def test_a_service_killed_at_the_end_of_a_failed_job_runs_it_again_once(
+    platform: Platform, tmp_path: Path, point: str
+) -> None:
+    atoll = platform.start(die_at=point)
+    with suppress(UnavailableError):  # it may die before it has answered
+        atoll.submit(notebook(counted(tmp_path, "1 / 0")), retries=1)
+    assert platform.process is not None
+    eventually(platform.process.poll, lambda code: code is not None)
+
+    atoll = platform.start()
+    first = eventually(lambda: atoll.send(client.jobs()).items, lambda found: len(found) == 2)[1]
+    done = atoll.until(first, lambda found: found.status.final)
+    [again, _] = atoll.send(client.jobs()).items
+    last = atoll.final(again)
+
+    assert (done.status, done.retried_by) == (JobStatus.FAILED, last.id)
+    assert (last.status, last.retry_of, last.retried_by) == (JobStatus.FAILED, done.id, None)
+    assert runs(tmp_path) == 2

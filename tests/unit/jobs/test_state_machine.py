@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from atoll.jobs.models import Job, JobRequest, JobStatus
+from atoll.jobs.models import Job, JobRequest, JobStatus, JobTarget
 from atoll.jobs.reconciler import JobReconciler
 from atoll.jobs.runners import Loop, Outcome, Phase, Seen, Work
 from atoll.jobs.service import MIGRATIONS, Jobs
@@ -159,9 +159,10 @@ class StatesOfJobs(RuleBasedStateMachine):
         assert isinstance(self.loop, JobReconciler)
         asyncio.run(self.loop.pending())  # type: ignore[arg-type]  # it is a coroutine
 
-    @rule(ready=st.booleans())
-    def submit(self, ready: bool) -> None:
-        job = self.jobs.create(ADA, JobRequest(notebook=NOTEBOOK))  # type: ignore[arg-type]
+    @rule(ready=st.booleans(), retries=st.integers(0, 2))
+    def submit(self, ready: bool, retries: int) -> None:
+        asked = JobRequest(notebook=NOTEBOOK, retries=retries)  # type: ignore[arg-type]
+        job = self.jobs.create(ADA, asked)
         self.ids.append(job.id)
         if ready:
             self.environments.ready.add(f"job:{job.id}")
@@ -195,6 +196,21 @@ class StatesOfJobs(RuleBasedStateMachine):
         for number in numbers:
             if number < len(self.ids):
                 asyncio.run(self.loop.reconcile(self.ids[number]))  # type: ignore[arg-type]
+                again = self.jobs.show(ADA, self.ids[number]).retried_by
+                if again is not None and again not in self.ids:
+                    self.ids.append(again)
+
+    @invariant()
+    def what_fails_is_run_again_as_often_as_was_asked_for(self) -> None:
+        everything = self.jobs.page(ADA, user=None, status=None, name=None, cursor=None, limit=200)
+        assert {job.id for job in everything.items} == set(self.ids)
+        for job in everything.items:
+            wanted = job.retries > 0 and job.target is not JobTarget.STOPPED
+            assert (job.retried_by is not None) == (job.status is JobStatus.FAILED and wanted)
+            if job.retried_by is not None:
+                again = self.jobs.show(ADA, job.retried_by)
+                assert (again.retry_of, again.retries) == (job.id, job.retries - 1)
+                assert again.environment == job.environment is not None
 
     @invariant()
     def no_more_than_the_places_are_in_use(self) -> None:

@@ -10,6 +10,8 @@ export interface Asked {
   environment: string;
   /** Seconds; null for the platform's own. */
   limit: number | null;
+  /** How often it is run again where it fails. */
+  retries: number;
   /** Files beside the notebook that the job is given. */
   files: readonly string[];
   /** Only what is not as usual. */
@@ -20,7 +22,7 @@ const DEFAULT_ENVIRONMENT = 'server';
 
 /** `atoll jobs submit report.ipynb -p year=2013`; null where a value has no form in a shell. */
 export function cli(path: string, asked: Asked): string | null {
-  const { values, environment, limit, files, resources } = asked;
+  const { values, environment, limit, retries, files, resources } = asked;
   const parts = ['atoll jobs submit', quoted(path.startsWith('-') ? `./${path}` : path)];
   for (const [name, value] of Object.entries(values)) {
     if (typeof value === 'object' && value !== null) {
@@ -35,6 +37,9 @@ export function cli(path: string, asked: Asked): string | null {
   if (limit !== null) {
     parts.push(`--timeout ${time(limit)}`);
   }
+  if (retries > 0) {
+    parts.push(`--retries ${String(retries)}`);
+  }
   for (const [name, value] of Object.entries(resources)) {
     parts.push(`--${name} ${String(value)}`);
   }
@@ -46,7 +51,7 @@ export function cli(path: string, asked: Asked): string | null {
 
 /** `atoll.submit("report.ipynb", parameters={"year": 2013})`, with its import. */
 export function sdk(path: string, asked: Asked): string {
-  const { values, environment, limit, files, resources } = asked;
+  const { values, environment, limit, retries, files, resources } = asked;
   const parts = [literal(path)];
   if (Object.keys(values).length > 0) {
     parts.push(`parameters=${literal(values)}`);
@@ -56,6 +61,9 @@ export function sdk(path: string, asked: Asked): string {
   }
   if (limit !== null) {
     parts.push(`timeout=${String(limit)}`);
+  }
+  if (retries > 0) {
+    parts.push(`retries=${String(retries)}`);
   }
   for (const [name, value] of Object.entries(resources)) {
     parts.push(`${name}=${literal(value)}`);

@@ -45,7 +45,9 @@ export function words(job: Job): JobWords {
     case 'running':
       return { mark: '▸', mood: 'busy', spoken: 'running', line: step(job) };
     case 'failed':
-      return { mark: '▲', mood: 'bad', spoken: 'failed', line: failure(job) };
+      return job.retried_by === null
+        ? { mark: '▲', mood: 'bad', spoken: 'failed', line: failure(job) }
+        : { mark: '▲', mood: 'bad', spoken: 'failed', line: `${failure(job)} · run again` };
     case 'stopped':
       return { mark: '■', mood: 'none', spoken: 'stopped', line: job.message ?? 'stopped' };
     case 'succeeded':

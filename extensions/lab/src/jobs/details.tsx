@@ -216,6 +216,9 @@ function About({ model, job }: { model: JobsModel; job: Job }): ReactElement {
         </Fact>
       )}
       <Fact name="Time limit">{timeLimit(job.timeout_s)}</Fact>
+      {job.retries > 0 && <Fact name="Retries">{job.retries}</Fact>}
+      <Other name="Runs again" model={model} id={job.retry_of} />
+      <Other name="Run again by" model={model} id={job.retried_by} />
       <Fact name="Queue">{job.queue}</Fact>
       <Fact name="Id">
         <div className="atoll-Buttons">
@@ -223,6 +226,25 @@ function About({ model, job }: { model: JobsModel; job: Job }): ReactElement {
         </div>
       </Fact>
     </dl>
+  );
+}
+
+/** Another job that belongs to this one, by its id. */
+function Other(props: { name: string; model: JobsModel; id: string | null }): ReactElement | null {
+  const { name, model, id } = props;
+  if (id === null) {
+    return null;
+  }
+  return (
+    <Fact name={name}>
+      {model.byId(id) === null ? (
+        <code>{id}</code>
+      ) : (
+        <TextButton quiet onClick={() => model.select(id)}>
+          {id}
+        </TextButton>
+      )}
+    </Fact>
   );
 }
 

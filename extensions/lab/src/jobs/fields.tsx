@@ -227,6 +227,37 @@ export function LimitField(props: {
   );
 }
 
+/** How often it is run again where it fails. */
+export function RetriesField(props: {
+  value: number;
+  onChange: (value: number) => void;
+}): ReactElement {
+  const id = useId();
+  return (
+    <div className="atoll-Field">
+      <label className="atoll-Field-label" htmlFor={id}>
+        If it fails
+      </label>
+      <select
+        id={id}
+        className="jp-mod-styled"
+        name="retries"
+        aria-describedby={`${id}hint`}
+        value={props.value}
+        onChange={event => props.onChange(Number(event.target.value))}
+      >
+        <option value={0}>leave it so</option>
+        <option value={1}>run it again once</option>
+        <option value={2}>run it again, twice at most</option>
+        <option value={3}>run it again, three times at most</option>
+      </select>
+      <span className="atoll-Field-hint" id={`${id}hint`}>
+        Each time as a job of its own, from the first cell; not after its time limit.
+      </span>
+    </div>
+  );
+}
+
 export function FilesField(props: {
   value: string;
   /** How many an earlier run was given; null where there is none to take them from. */

@@ -17,7 +17,7 @@ import { plural } from '../views/format';
 import { useAction } from '../views/hooks';
 import { CopyButton, ProblemView, TextButton } from '../views/parts';
 import { cli, sdk, type Asked } from './code';
-import { EnvironmentField, FilesField, LimitField, ParameterField } from './fields';
+import { EnvironmentField, FilesField, LimitField, ParameterField, RetriesField } from './fields';
 import type { JobsModel } from './model';
 import { useResources } from './resourcefields';
 import type { Source } from './source';
@@ -104,8 +104,7 @@ function Filled(
     firstTexts(inspection, source.values ?? inspection.last_values)
   );
   const [environment, setEnvironment] = useState(source.digest ?? 'server');
-  const [limit, setLimit] = useState('');
-  const [unit, setUnit] = useState<Unit>('min');
+  const limits = useLimits();
   const files = useFiles(source);
   const uses = useResources(inspection.resources, source.resources);
   const [tried, setTried] = useState(false);
@@ -116,13 +115,12 @@ function Filled(
   }, []);
 
   const { values, errors } = choice(inspection, texts);
-  const seconds = readLimit(limit, unit);
-  const limitError = typeof seconds === 'object' && seconds !== null ? seconds.error : null;
-  const wrong = limitError !== null || uses.wrong || Object.keys(errors).length > 0;
+  const wrong = limits.wrong || uses.wrong || Object.keys(errors).length > 0;
   const asked: Asked = {
     values,
     environment,
-    limit: typeof seconds === 'number' ? seconds : null,
+    limit: limits.seconds,
+    retries: limits.retries,
     files: files.paths,
     resources: uses.resources
   };
@@ -171,13 +169,7 @@ function Filled(
         digest={source.digest ?? null}
         onChange={setEnvironment}
       />
-      <LimitField
-        value={limit}
-        unit={unit}
-        error={limitError}
-        onChange={setLimit}
-        onUnit={setUnit}
-      />
+      {limits.field}
       {files.field}
       {uses.field}
       <div className="atoll-RunForm-foot">
@@ -188,6 +180,27 @@ function Filled(
       </div>
     </form>
   );
+}
+
+/** How long it may take, and how often it may fail. */
+function useLimits(): {
+  seconds: number | null;
+  retries: number;
+  wrong: boolean;
+  field: ReactElement;
+} {
+  const [text, setText] = useState('');
+  const [unit, setUnit] = useState<Unit>('min');
+  const [retries, setRetries] = useState(0);
+  const read = readLimit(text, unit);
+  const error = typeof read === 'object' && read !== null ? read.error : null;
+  const field = (
+    <>
+      <LimitField value={text} unit={unit} error={error} onChange={setText} onUnit={setUnit} />
+      <RetriesField value={retries} onChange={setRetries} />
+    </>
+  );
+  return { seconds: typeof read === 'number' ? read : null, retries, wrong: error !== null, field };
 }
 
 /** Which files the job is given: those of an earlier run, or those that are named. */
@@ -214,6 +227,7 @@ function requestFor(source: Source, asked: Asked, again: boolean): JobRequest {
     parameters: asked.values,
     environment: asked.environment,
     timeout_s: asked.limit,
+    retries: asked.retries,
     ...(Object.keys(asked.resources).length > 0 ? { resources: asked.resources } : {}),
     ...(again ? { files_of: source.given?.job ?? null } : {})
   };

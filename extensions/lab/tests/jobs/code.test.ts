@@ -5,7 +5,15 @@ import { expect, test } from 'vitest';
 import { cli, literal, sdk, type Asked } from '../../src/jobs/code';
 
 function asked(given: Partial<Asked> = {}): Asked {
-  return { values: {}, environment: 'server', limit: null, files: [], resources: {}, ...given };
+  return {
+    values: {},
+    environment: 'server',
+    limit: null,
+    retries: 0,
+    files: [],
+    resources: {},
+    ...given
+  };
 }
 
 test('what is as usual is not said', () => {
@@ -13,13 +21,14 @@ test('what is as usual is not said', () => {
   expect(sdk('report.ipynb', asked())).toBe('import atoll\n\njob = atoll.submit("report.ipynb")');
 });
 
-test('values, environment and time limit', () => {
-  const all = asked({ values: { year: 2013, dry: true }, environment: 'last', limit: 5400 });
+test('values, environment, time limit and retries', () => {
+  const values = { year: 2013, dry: true };
+  const all = asked({ values, environment: 'last', limit: 5400, retries: 2 });
   expect(cli('a/report.ipynb', all)).toBe(
-    'atoll jobs submit a/report.ipynb -p year=2013 -p dry=True --environment last --timeout 90m'
+    'atoll jobs submit a/report.ipynb -p year=2013 -p dry=True --environment last --timeout 90m --retries 2'
   );
   expect(sdk('report.ipynb', all)).toContain(
-    'atoll.submit("report.ipynb", parameters={"year": 2013, "dry": True}, environment="last", timeout=5400)'
+    'atoll.submit("report.ipynb", parameters={"year": 2013, "dry": True}, environment="last", timeout=5400, retries=2)'
   );
 });
 

@@ -38,6 +38,10 @@ test.each([
     job({ status: 'failed', message: 'Its time limit of 2 h was over.' }),
     'Its time limit of 2 h was over.'
   ],
+  [
+    job({ status: 'failed', message: 'Its node is gone.', retried_by: 'j-2' }),
+    'Its node is gone. · run again'
+  ],
   [job({ parameters: { year: 2013, carrier: 'UA', all: true } }), 'year=2013, carrier=UA, all=true']
 ] as const)('a job in one line %#', (given, line) => {
   expect(words(given).line).toBe(line);

@@ -96,7 +96,8 @@ test('what is typed is what the job is given, and only that', async () => {
     notebook: SOURCE.notebook,
     parameters: { year: 2012 },
     environment: 'server',
-    timeout_s: null
+    timeout_s: null,
+    retries: 0
   });
 });
 
@@ -147,6 +148,13 @@ test('environment and time limit are sent as chosen', async () => {
   type(/^Unit of the time limit/, 'h');
   press('Run');
   await waitFor(() => expect(request()).toMatchObject({ environment: 'base', timeout_s: 5400 }));
+});
+
+test('a job that may fail is run again as often as is chosen', async () => {
+  await shown();
+  type(/^If it fails/, '2');
+  press('Run');
+  await waitFor(() => expect(request()).toMatchObject({ retries: 2 }));
 });
 
 test('what is not saved yet is counted before it is', async () => {
