@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -247,3 +248,67 @@ def test_a_container_is_found_by_the_name_of_its_runtime(engine: Engine) -> None
         with runtime.base(found) as base:
             assert isinstance(base, Base)
     engine.call("rm", identity)
+
+
+def as_cri_o_writes(root: Path, identity: str) -> None:
+    """Have a podman's container as CRI-O would have left it in the store, which is the same library's.
+
+    CRI-O (internal/storage/runtime.go, internal/factory/container/container.go): records are volatile, the
+    metadata is its own, and what the kubelet says of a container are annotations of the runtime's spec.
+    """
+    place, found = root / "overlay-containers", []
+    for name in ("containers.json", "volatile-containers.json"):
+        if (place / name).exists():
+            records = json.loads((place / name).read_text())
+            mine = [one for one in records if one["id"] == identity]
+            (place / name).write_text(json.dumps([one for one in records if one not in mine]))
+            found = mine or found
+    [record] = found
+    known = json.loads(record["metadata"])
+    kubelets = {
+        "io.kubernetes.container.name": "notebook",
+        "io.kubernetes.pod.name": "jupyter-ada",
+        "io.kubernetes.pod.namespace": "atoll",
+        "io.kubernetes.pod.uid": "9a3c",
+    }
+    name = "k8s_notebook_jupyter-ada_atoll_9a3c_0"
+    record["names"] = [name]
+    record["metadata"] = json.dumps(
+        {
+            "pod-name": "k8s_jupyter-ada_atoll_9a3c_0",
+            "pod-id": "5d" * 32,
+            "image-name": known["image-name"],
+            "image-id": record["image"],
+            "name": name,
+            "metadata-name": "notebook",
+            "created-at": 1764374400,
+        }
+    )
+    (place / "volatile-containers.json").write_text(json.dumps([record]))
+    spec = place / identity / "userdata" / "config.json"
+    document = json.loads(spec.read_text())
+    document["annotations"] = {
+        **kubelets,
+        "io.container.manager": "cri-o",
+        "io.kubernetes.cri-o.Labels": json.dumps(kubelets),
+        "io.kubernetes.cri-o.Name": name,
+    }
+    spec.write_text(json.dumps(document))
+
+
+def test_a_container_of_cri_os_is_found_by_its_pod_and_saved(
+    store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    with running_engine("podman") as engine, seen(engine) as runtime:
+        identity = start(engine, "echo kept > /srv/notes", wait=True)
+        image = runtime.find(identity).image
+        as_cri_o_writes(engine.top / "root", identity)
+        found = runtime.find("atoll/jupyter-ada/notebook")
+        assert (found.id, found.state, found.image) == (identity, State.EXITED, image)
+        with pytest.raises(NoContainerError):
+            runtime.find("atoll/jupyter-eve/notebook")
+        saved = commit(
+            runtime, "atoll/jupyter-ada/notebook", store, "saved", state=tmp_path / "state"
+        )
+    oci.unpack(store, saved.image.digest, tmp_path / "root")
+    assert (tmp_path / "root" / "srv" / "notes").read_text() == "kept\n"
