@@ -17,7 +17,7 @@ QUICK := not platform and not browser and not kubernetes and not slow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # every process would compile the sources anew, and pytest the tests
 
-.PHONY: help native install up down status test test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
+.PHONY: help native install up down status test test-thorough test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -96,6 +96,11 @@ test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of
 
 test-fast: $(STAMPS)/test native ## the tests that start no platform
 	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
+
+test-thorough: $(STAMPS)/test native ## ten times the random examples, the same ones in every run; a minute of attacks; a hundred cycles
+	@ATOLL_EXAMPLES=10 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 3 --timeout=1800 --durations=5 \
+	  tests/contract/overlay tests/contract/test_oci_tools.py tests/contract/agent/test_cycles.py \
+	  tests/unit/oci/test_directory.py tests/unit/jobs/test_state_machine.py tests/unit/checkpoints/test_node_queue.py
 
 test-slow: $(STAMPS)/test native ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
 	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --timeout=3600 \
