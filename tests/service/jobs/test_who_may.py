@@ -315,10 +315,7 @@ def test_a_notebook_beyond_the_limit_is_refused(atoll: Atoll) -> None:
         atoll.submit(notebook("x" * (48 << 20)))
 
 
-@pytest.mark.parametrize(
-    "folder",
-    ["../../../etc", "/etc", "..", "a\0b", "x" * 300, "x/" * 500, "a b/é 🐚", "{n}", "~", "."],
-)
+@pytest.mark.parametrize("folder", ["../../../etc", "a\0b", "{n}"])  # more in tests/unit/jobs
 def test_no_folder_of_a_notebook_leads_out_of_the_home(
     atoll: Atoll, home: Home, folder: str
 ) -> None:

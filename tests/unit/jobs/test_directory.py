@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from atoll.jobs.directory import JobDirectory, read_bounded, write_whole
+from atoll.jobs.directory import JobDirectory, read_bounded, start_folder, write_whole
 from atoll.jobs.logfile import LogFile
 
 
@@ -78,6 +78,26 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(
 
     assert place.output.read_bytes() == b"old"
     assert [path.name for path in place.path.iterdir()] == ["output.ipynb"]
+
+
+FOLDERS = ["../../../etc", "/etc", "..", "a\0b", "x" * 300, "x/" * 500, "a b/é 🐚", "{n}", "~", "."]
+
+
+@pytest.mark.parametrize("wanted", [*FOLDERS, "out", "file", "loop"])
+def test_a_job_starts_nowhere_but_in_the_home(tmp_path: Path, wanted: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "out").symlink_to("/etc")
+    (home / "loop").symlink_to("loop")
+    (home / "file").touch()
+    assert start_folder(wanted, home) == home
+
+
+def test_a_job_starts_where_its_notebook_lies(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a")
+    assert start_folder("a/b", tmp_path) == tmp_path / "a" / "b"
+    assert start_folder("link/b", tmp_path) == tmp_path / "a" / "b"
 
 
 def test_a_log_ends_at_its_limit_and_says_so(tmp_path: Path) -> None:
