@@ -21,7 +21,7 @@ class WayInHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no type
         authenticator = self.authenticator
         if not way_in.use_up(Path(authenticator.way_in), self.get_argument("token", "")):
             if self.current_user is not None:  # followed twice by the same person
-                self.redirect(self.get_next_url(self.current_user))
+                self.redirect(self._first_page(self.current_user))
                 return
             raise HTTPError(
                 403,
@@ -31,7 +31,11 @@ class WayInHandler(BaseHandler):  # type: ignore[misc]  # JupyterHub has no type
         user = await self.auth_to_user({"name": authenticator.first_admin, "admin": True})
         self.set_login_cookie(user)
         self.log.info("User logged in by the printed link: %s", user.name)
-        self.redirect(self.get_next_url(user))
+        self.redirect(self._first_page(user))
+
+    def _first_page(self, user: Any) -> str:
+        """Where a login leads, without this link's query: the next page would take it for choices."""
+        return str(self.get_next_url(user)).partition("?")[0]
 
 
 class EmbeddedAuthenticator(SharedPasswordAuthenticator):  # type: ignore[misc]  # no types
