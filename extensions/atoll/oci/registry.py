@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
@@ -30,7 +31,7 @@ from .store import Content, put_blob
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _ACCEPTED = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST))
-_MOST_PAGES = 1000  # of a hundred tags each
+_MOST_PAGES = 1000  # of a list, each of a hundred tags
 
 
 class RegistryStore:
@@ -160,9 +161,8 @@ class RegistryStore:
     def tags(self) -> tuple[str, ...]:
         """All tags of the repository, sorted; none where there is no such repository."""
         found: list[str] = []
-        url, doing = self.session.path("tags", "list?n=100"), "listing tags"
-        for _ in range(_MOST_PAGES):
-            answer = self.session.request("GET", url, self.pull, doing)
+        doing = "listing tags"
+        for answer in self.pages(self.session.path("tags", "list?n=100"), doing):
             if answer.status == 404:
                 return ()
             if not answer.good:
@@ -171,11 +171,20 @@ class RegistryStore:
             found += [
                 item for item in (items if isinstance(items, list) else []) if isinstance(item, str)
             ]
+        return tuple(sorted(found))
+
+    def pages(self, url: str, doing: str) -> Iterator[Answer]:
+        """A list's answers, page after page; any of them may be a refusal."""
+        for _ in range(_MOST_PAGES):
+            answer = self.session.request("GET", url, self.pull, doing)
+            yield answer
             following = _next(answer)
             if following is None:
-                return tuple(sorted(found))
+                return
             url = self.session.allowed(following, answer.url)
-        raise RegistryError(f"The registry lists tags without end ({self.session.place}).")
+        raise RegistryError(
+            f"The registry's list goes on without end while {doing} ({self.session.place})."
+        )
 
     def delete(self, digest: str) -> None:
         """Removes an image; its blobs go when the registry collects its garbage.

@@ -79,14 +79,14 @@ def referrers(
 ) -> tuple[Referrer, ...]:
     """The artifacts that belong to an image, of one kind or of all; none where it has none."""
     image, doing = checked_digest(digest), "listing what belongs to an image"
-    url = store.session.path("referrers", image)
-    answer = store.session.request("GET", url, store.pull, doing)
-    if answer.status == 404:
-        found = _listed(store, image)
-    elif answer.good:
-        found = _parsed(answer.content)
-    else:
-        raise refusal(answer, doing, store.session.place)
+    found: list[Referrer] = []
+    for answer in store.pages(store.session.path("referrers", image), doing):
+        if answer.status == 404:
+            found = _listed(store, image)
+        elif answer.good:
+            found += _parsed(answer.content)
+        else:
+            raise refusal(answer, doing, store.session.place)
     return tuple(one for one in found if artifact_type in (None, one.artifact_type))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,9 +58,15 @@ def auth(home: Home, tmp_path: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def cluster(home: Home, port: int) -> Iterator[Cluster]:
+def grace_s() -> float:
+    """After which the service removes what is no longer kept."""
+    return 0.3
+
+
+@pytest.fixture
+def cluster(home: Home, port: int, grace_s: float) -> Iterator[Cluster]:
     """The service; one checkpoint of each server is kept beside those that are needed."""
-    checkpoints = CheckpointSettings(keep_last=1, remove_after_s=0.3)
+    checkpoints = CheckpointSettings(keep_last=1, remove_after_s=grace_s)
     registry = RegistrySettings(address=f"127.0.0.1:{port}", plain_http=True, issuer="atoll")
     nodes = NodeSettings(name=NODE, look_every_s=3600)
     with (
@@ -262,3 +269,55 @@ def test_what_a_killed_save_left_is_found_by_its_tag(
     gone(registry, str(left.digest))
     assert kept in registry.images(REPOSITORY)
     database.close()
+
+
+class Clock:
+    """The time, as a test wants it."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return now() + self.ahead
+
+
+@pytest.mark.parametrize("grace_s", [86_400.0])
+def test_an_image_stays_for_its_time_of_grace_and_longer_where_it_is_held(
+    cluster: Cluster, registry: Running, grace_s: float, tmp_path: Path
+) -> None:
+    first = save(cluster, registry, tmp_path)
+    second = save(cluster, registry, tmp_path)
+    database = Database(url_of(cluster.home))
+    eventually(lambda: waits(database, first), bool)
+    clock = Clock()
+    ground = SimpleNamespace(
+        database=database, settings=CheckpointSettings(remove_after_s=grace_s), clock=clock
+    )
+    settings = RegistrySettings(address=registry.address, plain_http=True, issuer="atoll")
+    removals = Removals(ground, targets(cluster.home, settings))  # type: ignore[arg-type]  # what it uses of it
+    key = f"{REPOSITORY}@{first}"
+
+    assert grace_s - 60 < (removals.step(key) or 0) <= grace_s
+    clock.ahead = timedelta(seconds=grace_s - 60)
+    assert 0 < (removals.step(key) or 0) <= 60
+    assert first in registry.images(REPOSITORY)
+
+    hold(database, first)
+    clock.ahead = timedelta(seconds=grace_s + 1)
+    again = removals.step(key)
+    assert again is not None
+    assert again > 0
+    assert first in registry.images(REPOSITORY)
+
+    release(database)
+    clock.ahead += timedelta(seconds=again + 1)
+    assert removals.step(key) is None
+    assert first not in registry.images(REPOSITORY)
+    assert second in registry.images(REPOSITORY)
+    assert removals.step(key) is None
+    database.close()
+
+
+def waits(database: Database, digest: str) -> bool:
+    with database.read() as session:
+        return session.get(RemovalRow, (REPOSITORY, digest)) is not None
