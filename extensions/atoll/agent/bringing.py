@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from atoll import oci
 from atoll.agent.errors import BaseGoneError
+from atoll.agent.leftovers import draft_of
 from atoll.agent.runtimes.container import Base, Tars
 from atoll.oci.image import Compression, Json, build, parse
 from atoll.oci.layer import Pipeline
@@ -142,7 +142,7 @@ class _Memory:
         """Remembers it; of two processes that do so at once, one may be forgotten."""
         known = list(self._known().items())[-_MOST_REMEMBERED:]
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._path.with_suffix(f".{os.getpid()}")
+        draft = draft_of(self._path)
         draft.write_text(json.dumps({**dict(known), diff_id: packed.document()}))
         draft.replace(self._path)
 

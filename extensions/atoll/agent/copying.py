@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -16,6 +17,7 @@ from atoll.agent.aside import Aside
 from atoll.agent.cgroups import freezer_of
 from atoll.agent.errors import ContainerRemovedError, NoContainerError
 from atoll.agent.freeze import frozen
+from atoll.agent.leftovers import trial
 from atoll.agent.mappings import clean_mappings, mapped_files
 from atoll.agent.own import Merging
 from atoll.agent.policy import why_left_out
@@ -28,6 +30,8 @@ from atoll.oci.overlay import OverlaySource
 from atoll.oci.overlay_changes import Scan, scan
 from atoll.oci.partial import changed_anyway
 from atoll.oci.watch import Watch, notices_writes
+
+log = logging.getLogger(__name__)
 
 DELTA: Final = 64 << 20
 """Logical bytes that a cut may have to read: a fraction of a second, and kept in memory."""
@@ -124,7 +128,8 @@ class Copy:
         """The image's own layers as one, with `top`; whether that was possible."""
         try:
             layer = self._written(merging.source(top), self._store)
-        except _UNMERGED:
+        except _UNMERGED as error:
+            log.info("the layers of %s do not become one: %s", self._container.id, error)
             self._result.secrets.clear()
             return False  # they stay as they are; what is wrong with the top, a pass says
         self._result.merged = True
@@ -248,9 +253,9 @@ def source_of(
 @lru_cache
 def _noticed(state: Path) -> bool:
     """Whether this node's kernel tells where something is written; tried out once."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        return notices_writes(state)
+        with trial(state) as scratch:
+            return notices_writes(scratch)
     except (oci.SourceError, OSError):
         return False
 

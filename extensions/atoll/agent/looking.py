@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from atoll import oci
 from atoll.agent.commit import key_of
+from atoll.agent.leftovers import draft_of
 from atoll.agent.runtimes.container import Container
 from atoll.agent.what_changed import Since, what_changed
 from atoll.checkpoints.models import Changes, Package
@@ -34,7 +34,7 @@ class Notes:
     def write(self, container: Container, digest: str, at_ns: int, packages: list[Package]) -> None:
         """Remembers a live save; `at_ns` is when the container stood still."""
         path = self._path(container)
-        draft = path.with_suffix(f".{os.getpid()}")
+        draft = draft_of(path)
         draft.write_text(_Note(digest=digest, at_ns=at_ns, packages=packages).model_dump_json())
         draft.replace(path)
 

@@ -69,7 +69,7 @@ class ContainerSaver:
                 runtime,
                 found.id,
                 store,
-                order.checkpoint,
+                _name(order),
                 live=order.live,
                 state=self.state,
                 wishes=wishes,
@@ -171,6 +171,11 @@ def _told(saved: Saved, report: Report | None) -> ImageSaved:
         frozen_ms=copied.frozen_s * 1000,
         seconds=saved.seconds,
     )
+
+
+def _name(order: SaveOrder) -> str:
+    """What the image is listed as in its target."""
+    return order.target.tag if order.target.kind == "registry" else order.checkpoint
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def run(
     --token-file ~/.atoll/secrets/agent-token`
     """
     from atoll.agent.freeze import thaw_leftovers
+    from atoll.agent.leftovers import remove_leftovers
     from atoll.agent.priority import be_modest
     from atoll.agent.process import Agent, Service
     from atoll.agent.saving import ContainerSaver
@@ -45,6 +46,7 @@ def run(
     logs.set_up()
     be_modest()
     thaw_leftovers(state)
+    remove_leftovers(state)
     ending = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: ending.set())

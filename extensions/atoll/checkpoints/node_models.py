@@ -58,11 +58,15 @@ class LayoutTarget(BaseModel):
 
 
 class RegistryTarget(BaseModel):
-    """A repository of a registry; `token` is None where the registry asks for none."""
+    """A repository of a registry, and the tag that the image gets there.
+
+    `token` is None where the registry asks for none.
+    """
 
     kind: Literal["registry"] = "registry"
     address: str
     repository: str
+    tag: str
     plain_http: bool = False
     token: PushToken | None = None
 

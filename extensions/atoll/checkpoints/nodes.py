@@ -118,7 +118,7 @@ class Nodes:
             answer = ProgressAnswer(cancel=row.cancelled)
         if report.token_wanted:
             image = self.targets.as_pushed(origin(row, server).image)
-            target = self.targets.target(row.repository, image, row.id)
+            target = self.targets.target(row.repository, image, row.id, row.attempts)
             answer.token = target.token if target.kind == "registry" else None
         return answer
 
@@ -238,7 +238,7 @@ class Nodes:
         assert of.container, row.id  # noqa: S101
         now = self._ground.clock()
         repository = self.targets.repository(row.user)
-        lease = new_id("le")
+        lease, attempt = new_id("le"), row.attempts + 1
         values: store.Values = {
             "status": CheckpointStatus.SCANNING,
             "reason": None,
@@ -250,7 +250,7 @@ class Nodes:
         values |= {
             "lease": lease,
             "lease_until": now + self._lease,
-            "attempts": row.attempts + 1,
+            "attempts": attempt,
             "repository": repository,
         }
         store.write_checkpoint(session, row, values)
@@ -265,7 +265,7 @@ class Nodes:
             parent=Digest(of.parent),
             base=Digest(of.base),
             layers=_own_layers(session, row.user, of.parent),
-            target=self.targets.target(repository, image, row.id),
+            target=self.targets.target(repository, image, row.id, attempt),
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
             compression=self._settings.compression,

@@ -14,10 +14,9 @@ from atoll.checkpoints import metrics, store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus
 from atoll.checkpoints.store import CheckpointRow, RemovalRow
-from atoll.checkpoints.targets import Targets
+from atoll.checkpoints.targets import Targets, save_of, tag_of
 from atoll.kit.errors import AtollError
 from atoll.kit.loops import back_off
-from atoll.kit.names import is_id
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_errors import UnsupportedError
 from atoll.oci.registry_referrers import detach
@@ -72,8 +71,8 @@ class Removals:
     def sweep(self) -> int:
         """Notes what saves left in the registry and no checkpoint names; how many there are.
 
-        Agents give each image its checkpoint's id as a tag: a tag of a checkpoint that is not
-        there, or has failed, is what a killed or repeated save left.
+        Agents tag each image with its checkpoint's id and the attempt. Where there is no such
+        checkpoint, or it failed or was made by a later attempt, that is what a killed save left.
         """
         with self._ground.database.read() as session:
             repositories = set(session.scalars(select(CheckpointRow.repository).distinct()))
@@ -87,9 +86,9 @@ class Removals:
         return found
 
     def _left(self, repository: str, there: RegistryStore) -> int:
-        tags = [tag for tag in there.tags() if is_id(tag)]
+        tags = {tag: save for tag in there.tags() if (save := save_of(tag)) is not None}
         with self._ground.database.read() as session:
-            kept = {tag for tag in tags if _may_be_needed(session, tag)}
+            kept = {tag for tag, save in tags.items() if _may_be_needed(session, save, tag)}
         found = 0
         for tag in sorted(set(tags) - kept):
             try:
@@ -161,9 +160,11 @@ def _named(session: Session, digest: str) -> set[str | None]:
     )
 
 
-def _may_be_needed(session: Session, id_: str) -> bool:
-    """Whether the save of this id goes on, or has made a checkpoint."""
+def _may_be_needed(session: Session, id_: str, tag: str) -> bool:
+    """Whether the save of this id goes on, or has made a checkpoint with the image of this tag."""
     row = session.get(CheckpointRow, id_)
     if row is None:
         return False
-    return row.status == CheckpointStatus.READY or not CheckpointStatus(row.status).final
+    if row.status == CheckpointStatus.READY:
+        return tag == tag_of(id_, row.attempts)
+    return not CheckpointStatus(row.status).final

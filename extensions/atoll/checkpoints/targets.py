@@ -13,7 +13,7 @@ from atoll.checkpoints.registry_tokens import RegistryTokens
 from atoll.checkpoints.settings import RegistrySettings
 from atoll.kit.errors import UnavailableError
 from atoll.kit.home import Home
-from atoll.kit.names import directory_name
+from atoll.kit.names import directory_name, is_id
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_settings import AccessToken, Reference, Registry, TokenSource
 
@@ -55,7 +55,7 @@ class Targets(Protocol):
         ...
 
     def target(
-        self, repository: str | None, image: str, save: str
+        self, repository: str | None, image: str, save: str, attempt: int
     ) -> LayoutTarget | RegistryTarget:
         """Where an agent puts the image of `save`, whose container was started from `image`."""
         ...
@@ -77,6 +77,20 @@ class Targets(Protocol):
         ...
 
 
+def tag_of(save: str, attempt: int) -> str:
+    """What the image of a save is tagged with; another tag for each attempt, the first is 1.
+
+    A tag that moved from one attempt's image to the next one's would leave one that nothing leads to.
+    """
+    return save if attempt <= 1 else f"{save}.{attempt}"
+
+
+def save_of(tag: str) -> str | None:
+    """The save whose image has this tag; None for tags that are not ours."""
+    save, _, attempt = tag.partition(".")
+    return save if is_id(save) and (attempt.isdecimal() or tag == save) else None
+
+
 class LayoutTargets:
     """One image layout for all users of this machine."""
 
@@ -88,9 +102,9 @@ class LayoutTargets:
         del user
         return None
 
-    def target(self, repository: str | None, image: str, save: str) -> LayoutTarget:
+    def target(self, repository: str | None, image: str, save: str, attempt: int) -> LayoutTarget:
         """The layout."""
-        del repository, image, save
+        del repository, image, save, attempt
         return LayoutTarget(path=str(self._path))
 
     @contextmanager
@@ -126,7 +140,7 @@ class RegistryTargets:
         """A repository that no name of a user leads out of, and no other user has."""
         return f"{self._settings.prefix}/{directory_name(user)}"
 
-    def target(self, repository: str | None, image: str, save: str) -> RegistryTarget:
+    def target(self, repository: str | None, image: str, save: str, attempt: int) -> RegistryTarget:
         """The repository with a token for it alone, good for minutes."""
         assert repository is not None  # noqa: S101  # every save has one here
         token = None
@@ -138,6 +152,7 @@ class RegistryTargets:
         return RegistryTarget(
             address=self._settings.address,
             repository=repository,
+            tag=tag_of(save, attempt),
             plain_http=self._settings.plain_http,
             token=token,
         )

@@ -90,6 +90,7 @@ class RegistryStore:
     def publish(self, image: Image, name: str = "") -> Descriptor:
         """Stores config and manifest, by digest and, where `name` is given, by that tag.
 
+        Both at once: an image that was there before its tag would be lost if we were killed between.
         Raises `MissingError` that names a layer which is not in the repository, and `DigestError`
         where the registry afterwards has something else.
         """
@@ -103,9 +104,9 @@ class RegistryStore:
                     hint="It was deleted while the image was made. Save again.",
                 )
         media_type = image.descriptor.media_type
-        for reference in (image.digest, tag):
-            if reference is not None:
-                self.put_manifest(image.manifest_content, media_type, reference)
+        self.put_manifest(image.manifest_content, media_type, tag or image.digest)
+        if tag:
+            checked_answer(self.session, self._manifest(image.digest, method="HEAD"), image.digest)
         names = {REF_NAME: tag} if tag else {}
         return Descriptor(media_type, image.digest, image.descriptor.size, names)
 

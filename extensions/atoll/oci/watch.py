@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +21,8 @@ _MOVED, _CREATE, _DELETE = 0xC0, 0x100, 0x200
 _ONLY_DIRECTORIES = 0x01000000
 _OVERFLOW = 0x4000
 _WANTED = _MODIFY | _ATTRIB | _CLOSE_WRITE | _MOVED | _CREATE | _DELETE | _ONLY_DIRECTORIES
+_PARTS = ("lower", "upper", "work", "merged")
+_DETACH = 2  # <sys/mount.h>: MNT_DETACH
 _system = ctypes.CDLL(None, use_errno=True)
 
 
@@ -90,9 +92,9 @@ def notices_writes(scratch: Path) -> bool:
     """Whether this kernel tells of what is written through an overlay, tried out in `scratch`.
 
     Older ones tell of names that come and go, but not of writing into a file that is there. As root;
-    raises `SourceError` where no overlay can be mounted.
+    raises `SourceError` where no overlay can be mounted. `clear_trial` is for where it was killed.
     """
-    with tempfile.TemporaryDirectory(dir=scratch) as name, _mounted(Path(name)) as top:
+    with _mounted(scratch) as top:
         file = top / "merged" / "file"
         file.touch()
         descriptor = os.open(top / "upper", os.O_RDONLY | os.O_DIRECTORY)
@@ -106,9 +108,15 @@ def notices_writes(scratch: Path) -> bool:
             os.close(descriptor)
 
 
+def clear_trial(scratch: Path) -> None:
+    """Removes the directory in which that was tried out by a process that was killed meanwhile, or not."""
+    _system.umount2(os.fsencode(scratch / "merged"), _DETACH)  # there is nothing, mostly
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
 @contextmanager
 def _mounted(top: Path) -> Iterator[Path]:
-    for part in ("lower", "upper", "work", "merged"):
+    for part in _PARTS:
         (top / part).mkdir()
     options = f"lowerdir={top}/lower,upperdir={top}/upper,workdir={top}/work"
     target = os.fsencode(top / "merged")
@@ -119,6 +127,8 @@ def _mounted(top: Path) -> Iterator[Path]:
         yield top
     finally:
         _checked(_system.umount2(target, 0))
+        for part in _PARTS:
+            shutil.rmtree(top / part)
 
 
 def _checked(result: int) -> int:

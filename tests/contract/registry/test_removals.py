@@ -30,6 +30,7 @@ from tests.service.whole import no_flights, whole_service
 from tests.unit.oci.trees import NOW
 
 REPOSITORY = "atoll/ada"
+GRACE_S = 86_400.0
 
 
 @pytest.fixture
@@ -58,14 +59,12 @@ def auth(home: Home, tmp_path: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def grace_s() -> float:
-    """After which the service removes what is no longer kept."""
-    return 0.3
+def cluster(home: Home, port: int, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The service; one checkpoint of each server is kept beside those that are needed.
 
-
-@pytest.fixture
-def cluster(home: Home, port: int, grace_s: float) -> Iterator[Cluster]:
-    """The service; one checkpoint of each server is kept beside those that are needed."""
+    A parameter is the time of grace of what is no longer kept.
+    """
+    grace_s = getattr(request, "param", 0.3)
     checkpoints = CheckpointSettings(keep_last=1, remove_after_s=grace_s)
     registry = RegistrySettings(address=f"127.0.0.1:{port}", plain_http=True, issuer="atoll")
     nodes = NodeSettings(name=NODE, look_every_s=3600)
@@ -281,9 +280,9 @@ class Clock:
         return now() + self.ahead
 
 
-@pytest.mark.parametrize("grace_s", [86_400.0])
+@pytest.mark.parametrize("cluster", [GRACE_S], indirect=True)
 def test_an_image_stays_for_its_time_of_grace_and_longer_where_it_is_held(
-    cluster: Cluster, registry: Running, grace_s: float, tmp_path: Path
+    cluster: Cluster, registry: Running, tmp_path: Path
 ) -> None:
     first = save(cluster, registry, tmp_path)
     second = save(cluster, registry, tmp_path)
@@ -291,19 +290,19 @@ def test_an_image_stays_for_its_time_of_grace_and_longer_where_it_is_held(
     eventually(lambda: waits(database, first), bool)
     clock = Clock()
     ground = SimpleNamespace(
-        database=database, settings=CheckpointSettings(remove_after_s=grace_s), clock=clock
+        database=database, settings=CheckpointSettings(remove_after_s=GRACE_S), clock=clock
     )
     settings = RegistrySettings(address=registry.address, plain_http=True, issuer="atoll")
     removals = Removals(ground, targets(cluster.home, settings))  # type: ignore[arg-type]  # what it uses of it
     key = f"{REPOSITORY}@{first}"
 
-    assert grace_s - 60 < (removals.step(key) or 0) <= grace_s
-    clock.ahead = timedelta(seconds=grace_s - 60)
+    assert GRACE_S - 60 < (removals.step(key) or 0) <= GRACE_S
+    clock.ahead = timedelta(seconds=GRACE_S - 60)
     assert 0 < (removals.step(key) or 0) <= 60
     assert first in registry.images(REPOSITORY)
 
     hold(database, first)
-    clock.ahead = timedelta(seconds=grace_s + 1)
+    clock.ahead = timedelta(seconds=GRACE_S + 1)
     again = removals.step(key)
     assert again is not None
     assert again > 0

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import importlib
 import json
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +23,7 @@ from atoll.kit.loops import KeyedQueue, run_reconciler
 from fastapi import FastAPI
 
 from tests.databases import url_of
+from tests.dying import die_at
 from tests.listening import listening
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
@@ -110,28 +107,6 @@ def build(home: Home, settings: CheckpointSettings, hub: HubStub) -> FastAPI:
 def server_for(app: FastAPI) -> uvicorn.Server:
     """A server for the app; `serve` gets its sockets."""
     return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-
-
-def die_at(place: str, armed: Path) -> None:
-    """Have this process killed before or after a function of the product, once `armed` exists.
-
-    `place` is `module:function:before` or `module:Class.method:after`.
-    """
-    module, name, when = place.split(":")
-    owner: object = importlib.import_module(module)
-    *parents, last = name.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    real = getattr(owner, last)
-
-    @functools.wraps(real)
-    def deadly(*args: object, **options: object) -> object:
-        result = real(*args, **options) if when == "after" else None
-        if armed.exists():
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result if when == "after" else real(*args, **options)
-
-    setattr(owner, last, deadly)
 
 
 def main(home: str, settings: str, place_of_death: str = "") -> None:

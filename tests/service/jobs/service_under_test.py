@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import importlib
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -39,6 +36,7 @@ from atoll.kit.loops import KeyedQueue, run_reconciler, supervise
 from fastapi import FastAPI
 
 from tests.databases import url_of as database_url_of
+from tests.dying import die_at
 from tests.listening import listening
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
@@ -173,26 +171,6 @@ def url_of(ear: socket.socket) -> str:
     """The service's URL at a socket."""
     host, port = ear.getsockname()
     return f"http://{host}:{port}/"
-
-
-def die_at(place: str) -> None:
-    """Have this process killed before or after a function of the product.
-
-    `place` is `module:Class.method:before` or `…:after`, or names a function of the module.
-    """
-    module, name, when = place.split(":")
-    owner_name, _, last = name.rpartition(".")
-    owner = importlib.import_module(module)
-    owner = getattr(owner, owner_name) if owner_name else owner
-    real = getattr(owner, last)
-
-    @functools.wraps(real)
-    def deadly(*args: object, **options: object) -> None:
-        if when == "after":
-            real(*args, **options)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(owner, last, deadly)
 
 
 def main(home: str, settings: str, deadly: str = "") -> None:
