@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,21 +15,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from atoll import oci
 from atoll.agent.ending import HEED_S, unless
-from atoll.agent.errors import ContainerRemovedError, NoContainerError, SecretsError
-from atoll.agent.translated import as_atoll
+from atoll.agent.outcome import outcome
 from atoll.agent.work import Saver, Work
 from atoll.checkpoints import node_client
 from atoll.checkpoints.node_models import (
-    ImageSaved,
     LookOrder,
     LookResult,
-    NotSaved,
     Order,
     ProgressReport,
     SaveOrder,
     SaveResult,
 )
-from atoll.kit import words
 from atoll.kit.errors import (
     AtollError,
     ConflictError,
@@ -50,7 +46,6 @@ _LAST_WORD_S: Final = 5.0  # for delivering a result when told to end
 _RENEW_S: Final = 120.0  # a push token is renewed so long before it ends
 _NOT_OURS: Final = (ConflictError, NotFoundError, ForbiddenError, InvalidError, TooLargeError)
 """What the service says of a result that it will never take."""
-_GONE: Final = (NoContainerError, ContainerRemovedError)
 
 _ORDER: Final = TypeAdapter[SaveOrder | LookOrder](Order)
 
@@ -169,7 +164,7 @@ class Agent:
         if lost:
             log.warning("the save was taken back", extra={"checkpoint": order.checkpoint})
             return
-        result = SaveResult(lease=order.lease, result=_outcome(saving, order))
+        result = SaveResult(lease=order.lease, result=outcome(saving, order))
         self._deliver(order, result)
 
     def _deliver(self, order: SaveOrder, result: SaveResult) -> None:
@@ -261,43 +256,3 @@ class _Telling:
         if answer.cancel:
             self._work.cancel()
         return False
-
-
-def _outcome(saving: Future[ImageSaved], order: SaveOrder) -> ImageSaved | NotSaved:
-    """What there is to tell of a save that is over."""
-    error = saving.exception()
-    if error is None:
-        return saving.result()
-    if isinstance(error, oci.CancelledError):
-        return NotSaved(outcome="cancelled", code="cancelled", message="It was cancelled.")
-    room = order.limits.room
-    if isinstance(error, oci.LimitError | TooLargeError):
-        if room is not None and room < order.limits.size:
-            return _over_quota(error, room)
-        return _not_saved(error, refused=True)
-    if not isinstance(error, AtollError | oci.OciError):
-        log.error("%s: a bug", order.checkpoint, exc_info=error)
-        message = f"The agent met an error of its own ({type(error).__name__})."
-        return NotSaved(outcome="failed", code="internal", message=message)
-    return _not_saved(error, refused=isinstance(error, SecretsError))
-
-
-def _over_quota(error: AtollError | oci.OciError, room: int) -> NotSaved:
-    return NotSaved(
-        outcome="refused",
-        code="quota_exceeded",
-        message=f"{error.detail[:1000]} That is all that is left of your quota: {words.size(room)}.",
-        hint="Delete or unpin checkpoints that you no longer need.",
-    )
-
-
-def _not_saved(error: BaseException, *, refused: bool) -> NotSaved:
-    known = as_atoll(error) if isinstance(error, oci.OciError) else error
-    assert isinstance(known, AtollError)  # noqa: S101  # the caller looked
-    return NotSaved(
-        outcome="refused" if refused else "failed",
-        code=known.code,
-        message=known.detail[:2000],
-        hint=known.hint[:2000] if known.hint else None,
-        retry=not isinstance(known, _GONE),
-    )

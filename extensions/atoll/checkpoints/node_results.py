@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -23,6 +24,8 @@ from atoll.kit import words
 from atoll.kit.errors import ConflictError, InvalidError, UnavailableError
 from atoll.kit.loops import back_off
 from atoll.oci.registry_errors import RegistryAwayError
+
+log = logging.getLogger(__name__)
 
 _HOPELESS: Final = 3  # attempts until an agent's word that nothing can be saved any more is taken
 _LOST: Final = frozenset(
@@ -58,7 +61,8 @@ class Results:
         except RegistryAwayError as error:
             raise UnavailableError(f"The registry cannot be asked: {error.detail}") from error
         except oci.OciError as error:
-            self._again(row, "image_wrong", f"The agent's image is not as it should be: {error}")
+            why = words.retried(f"Not saved yet: the agent's image is not as it should be. {error}")
+            self._again(row, "image_wrong", why)
             raise InvalidError(f"This is not the image of this save: {error.detail}") from error
         with self._ground.database.write() as session:
             again, server = self._still(session, row)
@@ -95,6 +99,7 @@ class Results:
             self._again(row, told.code, words.retried(f"Not saved yet: {why}"))
             return
         refused = told.outcome == "refused"
+        _log(row, reason, message)
         with self._ground.database.write() as session:
             again, server = self._still(session, row)
             self.end(session, again, server, reason, message, refused=refused)
@@ -127,6 +132,7 @@ class Results:
 
     def _again(self, row: CheckpointRow, reason: str, message: str) -> None:
         """Have it offered again, later each time."""
+        _log(row, reason, message)
         later = self._ground.clock() + timedelta(seconds=back_off(max(1, row.attempts)))
         values: store.Values = {
             "status": CheckpointStatus.REQUESTED,
@@ -243,6 +249,13 @@ def _values(row: CheckpointRow, of: Origin, told: ImageSaved, layers: _Layers) -
         "left_out": [item.model_dump(mode="json") for item in told.left_out],
         **layers.made_for,
     }
+
+
+def _log(row: CheckpointRow, reason: str, message: str) -> None:
+    """What its server's people read, for administrators."""
+    about = {"checkpoint": row.id, "code": reason}
+    level = logging.INFO if reason == "cancelled" else logging.WARNING
+    log.log(level, "%s on %s: %s", row.id, row.node, message, extra=about)
 
 
 def _lost(row: CheckpointRow) -> str:
