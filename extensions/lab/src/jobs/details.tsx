@@ -94,6 +94,7 @@ function Failed({ job }: { job: Job }): ReactElement {
         {hasOutput(job) && (
           <div className="atoll-quiet">Its output notebook holds everything up to there.</div>
         )}
+        {job.retried_by !== null && <div className="atoll-quiet">Another job runs it again.</div>}
       </div>
     </div>
   );
