@@ -31,7 +31,8 @@ def toml(objects: list[Object]) -> dict[str, Any]:
 def test_hub_and_service_read_what_the_chart_writes(tmp_path: Any) -> None:
     """The very settings: file and variables, through the code that reads them in the pods."""
     settings = {
-        "hub": {"profiles": {"gpu": {"title": "GPU", "gpu": {"count": 1}}}},
+        "hub": {"profiles": {"gpu": {"title": "GPU", "gpu": {"count": 1}, "save_every_s": 600}}},
+        "checkpoints": {"save_every_s": 3600},
         "jobs": {"places": 9},
     }
     objects = render({"settings": settings, "publicUrl": "https://atoll.example/"})
@@ -48,10 +49,12 @@ def test_hub_and_service_read_what_the_chart_writes(tmp_path: Any) -> None:
     assert hub.hub.cull_after_s == 3600
     assert hub.hub.administrators == ["admin"]
     assert hub.hub.profiles["gpu"].gpu is not None
+    assert hub.hub.profiles["gpu"].saved_every_s == 600
     assert hub.kubernetes.enabled
     assert hub.kubernetes.servers_namespace == "atoll-servers"
     service = load(ServiceSettings, file, plain["service"])
     assert service.jobs.places == 9
+    assert service.checkpoints.save_every_s == 3600
     assert service.jobs.runner == "kubernetes"
     assert service.service.url == "https://atoll.example/services/atoll/"
     assert service.nodes.service_account == "atoll-agents:atoll-agent"

@@ -113,6 +113,13 @@ class Checkpoint:
         return html_facts("Checkpoint", described(self._found))
 
 
+_BY: Final = {
+    models.Trigger.STOP: "stop",
+    models.Trigger.USER: "you",
+    models.Trigger.JOB: "job",
+    models.Trigger.REBASE: "rebase",
+    models.Trigger.AUTOMATIC: "itself",
+}
 HEADINGS: Final = ("Saved", "Note", "Status", "By", "Changes", "Size", "ID")
 
 
@@ -122,7 +129,7 @@ def row(found: models.Checkpoint) -> tuple[str, ...]:
         words.ago(found.created_at),
         found.note + (" (pinned)" if found.pinned else ""),
         ("current" if found.current else found.status.value),
-        {"stop": "stop", "user": "you", "job": "job", "rebase": "rebase"}[found.trigger.value],
+        _BY[found.trigger],
         f"+{found.changes.count}" if found.changes else "",
         words.size(found.size) if found.status is models.CheckpointStatus.READY else "",
         found.id,
@@ -146,7 +153,7 @@ def described(found: models.Checkpoint) -> list[tuple[str, str | None]]:
         ("Status", found.status.value + (", what the server continues from" * found.current)),
         ("Why", found.message),
         ("Server", f"{found.user}/{server_segment(found.server)}"),
-        ("Saved", words.ago(found.finished_at or found.created_at)),
+        ("Saved", _saved(found)),
         ("Packages", _packages(found)),
         ("Size", f"{words.size(found.size)} over the base, {words.size(found.layer_size)} new"),
         ("Base", found.base_name),
@@ -159,6 +166,11 @@ def described(found: models.Checkpoint) -> list[tuple[str, str | None]]:
         ("Digest", found.digest),
         ("ID", found.id),
     ]
+
+
+def _saved(found: models.Checkpoint) -> str:
+    by_itself = found.trigger is models.Trigger.AUTOMATIC
+    return words.ago(found.finished_at or found.created_at) + ", by itself" * by_itself
 
 
 def _packages(found: models.Checkpoint) -> str | None:

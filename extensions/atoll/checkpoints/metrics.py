@@ -7,12 +7,14 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from atoll.checkpoints.models import Trigger
 from atoll.checkpoints.node_models import ImageSaved, NotSaved
 
 EMBEDDED: Final = "-"
 """The node of saves that the service carries out itself."""
 
 _SAVES = Counter("atoll_saves", "Saves that ended", ["node", "outcome"])
+_AUTOMATIC = Counter("atoll_automatic_saves", "Saves that ended and nobody asked for", ["outcome"])
 _BYTES = Counter("atoll_saved_bytes", "Logical bytes of files that were saved", ["node"])
 _SECONDS = Histogram(
     "atoll_save_seconds",
@@ -34,9 +36,9 @@ _TO_REMOVE = Gauge("atoll_registry_removals_waiting", "Images that are to go fro
 _counted: set[str] = set()
 
 
-def ended(node: str, told: ImageSaved | NotSaved) -> None:
+def ended(node: str, told: ImageSaved | NotSaved, trigger: str) -> None:
     """An agent's save ended so."""
-    _SAVES.labels(node, told.outcome).inc()
+    _count(node, told.outcome, trigger)
     if isinstance(told, ImageSaved):
         _BYTES.labels(node).inc(told.size)
         _SECONDS.labels(node).observe(told.seconds)
@@ -44,12 +46,18 @@ def ended(node: str, told: ImageSaved | NotSaved) -> None:
             _FROZEN.labels(node).observe(told.frozen_ms / 1000)
 
 
-def embedded(outcome: str, size: int, seconds: float) -> None:
+def embedded(outcome: str, trigger: str, size: int = 0, seconds: float = 0.0) -> None:
     """A save of the service's own ended so."""
-    _SAVES.labels(EMBEDDED, outcome).inc()
+    _count(EMBEDDED, outcome, trigger)
     if outcome == "saved":
         _BYTES.labels(EMBEDDED).inc(size)
         _SECONDS.labels(EMBEDDED).observe(seconds)
+
+
+def _count(node: str, outcome: str, trigger: str) -> None:
+    _SAVES.labels(node, outcome).inc()
+    if trigger == Trigger.AUTOMATIC:
+        _AUTOMATIC.labels(outcome).inc()
 
 
 def waiting(lengths: Mapping[str, int], nodes: Iterable[str]) -> None:

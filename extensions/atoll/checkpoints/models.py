@@ -43,6 +43,10 @@ ImageByDigest = Annotated[
 """An image reference with its digest."""
 
 
+SaveEvery = Annotated[int, Field(ge=0, le=30 * 86400)]
+"""Seconds after which what a running server changed is saved by itself; 0: never."""
+
+
 class ServerTarget(StrEnum):
     """What is wanted of a server's environment."""
 
@@ -139,6 +143,7 @@ class Trigger(StrEnum):
     USER = "user"
     JOB = "job"
     REBASE = "rebase"  # onto a newer base, by a job; no server was saved
+    AUTOMATIC = "automatic"  # nobody: a running server had changed for a while
 
 
 class Checkpoint(BaseModel):
@@ -211,6 +216,8 @@ class StartRequest(BaseModel):
     environment: EnvironmentChoice = LAST
     profile: str = ""
     contained: bool = False  # it runs in a container on a node: no directory is prepared
+    # what changes in it is saved by itself so often; 0: never; None: as the service does by default
+    save_every_s: SaveEvery | None = None
     # what turned out not to start, as where its image cannot be pulled: the next best is chosen
     without: Annotated[list[Digest], Field(max_length=20)] = []
 

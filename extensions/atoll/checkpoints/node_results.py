@@ -28,9 +28,10 @@ from atoll.oci.registry_errors import RegistryAwayError
 log = logging.getLogger(__name__)
 
 _HOPELESS: Final = 3  # attempts until an agent's word that nothing can be saved any more is taken
-_LOST: Final = frozenset(
-    {"container_not_found", "container_removed"}
-)  # agents' codes: see agent.errors
+NODE_LOST: Final = "node_lost"
+_REMOVED: Final = frozenset({"container_not_found", "container_removed"})  # see agent.errors
+LOST: Final = _REMOVED | {NODE_LOST}
+"""The reasons of a server that could not be saved, since its container is not there any more."""
 _NAMED: Final = 5  # paths in a message
 
 
@@ -90,19 +91,26 @@ class Results:
         if told.outcome == "cancelled":
             final, reason, message = True, "cancelled", "Cancelled."
         else:
-            given_up = row.trigger == Trigger.USER or told.outcome == "refused" or not told.retry
+            patient = row.trigger not in (Trigger.USER, Trigger.AUTOMATIC)
+            given_up = not patient or told.outcome == "refused" or not told.retry
             final = hopeless if stop else given_up
             reason, message = told.code, f"Not saved: {why}"
-            if stop and told.code in _LOST:
-                message = _lost(row)
         if not final:
             self._again(row, told.code, words.retried(f"Not saved yet: {why}"))
             return
         refused = told.outcome == "refused"
-        _log(row, reason, message)
         with self._ground.database.write() as session:
             again, server = self._still(session, row)
+            if stop and reason in _REMOVED:
+                message = _lost(session, again, server, "the server's container was removed from")
+            _log(again, reason, message)
             self.end(session, again, server, reason, message, refused=refused)
+
+    def node_lost(self, session: Session, row: CheckpointRow, server: ServerRow) -> None:
+        """End a checkpoint whose node is gone for good."""
+        message = _lost(session, row, server, "the server's container is gone with")
+        _log(row, NODE_LOST, message)
+        self.end(session, row, server, NODE_LOST, message)
 
     def end(
         self,
@@ -129,6 +137,8 @@ class Results:
             saving.settled(session, server)
             if server.status == ServerStatus.SAVED:
                 store.change_server(session, server, reason=reason, message=message)
+            else:  # a start waits
+                store.change_server(session, server, fallback=message)
 
     def _again(self, row: CheckpointRow, reason: str, message: str) -> None:
         """Have it offered again, later each time."""
@@ -258,11 +268,17 @@ def _log(row: CheckpointRow, reason: str, message: str) -> None:
     log.log(level, "%s on %s: %s", row.id, row.node, message, extra=about)
 
 
-def _lost(row: CheckpointRow) -> str:
+def _lost(session: Session, row: CheckpointRow, server: ServerRow, what: str) -> str:
+    """What is lost, and what there is: the newest checkpoint, which may be an automatic one."""
+    known = session.get(CheckpointRow, server.current or "")
+    there = "your environment is as it was when the server was started"
+    if known is not None and known.finished_at is not None:
+        there = f"your environment is as it was on {known.created_at:%d %b at %H:%M} UTC"
+        if known.trigger == Trigger.AUTOMATIC:
+            there += ", when it was saved by itself"
     return (
-        f"Not saved: the server's container was removed from its node {row.node} before it could be"
-        " saved. What was changed since the last save is lost; what was saved before it, and the"
-        " home, are safe."
+        f"Not saved: {what} its node {row.node} before it could be saved. What was changed since"
+        f" the last save is lost: {there}. Earlier checkpoints, and the home, are safe."
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from atoll.checkpoints import metrics, node_queue, node_store, retention, store
+from atoll.checkpoints.asked import moot
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointId, CheckpointStatus, Digest, Trigger
 from atoll.checkpoints.node_looks import Looks
@@ -87,6 +88,9 @@ class Nodes:
                 return None
             row = session.get_one(CheckpointRow, first)
             server = session.get_one(ServerRow, row.server_id)
+            if moot(row, server):
+                store.delete_checkpoints(session, [row])
+                return None
             if row.cancelled:  # its agent died with the wish to stop it
                 self._results.end(session, row, server, "cancelled", "Cancelled.")
                 return None
@@ -141,7 +145,7 @@ class Nodes:
             self._results.not_saved(row, server, told)
         else:
             self._results.saved(row, server, told)
-        metrics.ended(node, told)
+        metrics.ended(node, told, row.trigger)
         retention.apply(self._ground, server.id)
 
     def look_after(self, id_: str) -> float | None:
@@ -172,6 +176,19 @@ class Nodes:
             store.follow(session, row, server, values)
         log.warning("%s: %s", id_, message, extra={"checkpoint": id_})
         return None
+
+    def lost(self, server: ServerRow) -> None:
+        """The node of an ended server is gone for good, and its container with it: nothing can be saved.
+
+        Not where its agent works on it all the same.
+        """
+        now = self._ground.clock()
+        with self._ground.database.write() as session:
+            for row in store.working_checkpoints(session, server.id):
+                again = session.get_one(ServerRow, server.id)
+                same = row.node == server.node and again.running_id == server.running_id
+                if same and not leased(row.status, row.lease_until, now):
+                    self._results.node_lost(session, row, again)
 
     def turns_of(self, session: Session, rows: Iterable[CheckpointRow]) -> Mapping[str, Turn]:
         """Why those of these saves wait that wait for an agent, as it is now."""

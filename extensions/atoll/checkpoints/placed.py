@@ -7,9 +7,10 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from atoll.checkpoints import policy, rebase_store, store
+from atoll.checkpoints.asked import new_checkpoint
 from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
-from atoll.checkpoints.saving import new_checkpoint, settled
+from atoll.checkpoints.saving import settled
 from atoll.checkpoints.store import ServerRow
 from atoll.checkpoints.window import Window, window_of
 

@@ -123,6 +123,16 @@ class PodList:
             return True
         return False
 
+    def node_gone(self, name: str | None) -> bool:
+        """Whether the cluster has no node of this name, for certain."""
+        try:
+            self._api.get(f"/api/v1/nodes/{name}")
+        except KubeNotFoundError:
+            return bool(name)
+        except AtollError as error:  # also an operator's own roles, without nodes
+            log.warning("Nodes cannot be read: %s", error)
+        return False
+
     def change(self, pod: Pod, patch: list[Body]) -> None:
         """Change this very pod."""
         same = {"op": "test", "path": "/metadata/uid", "value": pod.metadata.uid}
@@ -237,18 +247,23 @@ class PodReconciler:
         log.info("%s is saved and deleted", pod.metadata.name, extra={"server": _subject(pod)})
 
     def _missing(self) -> None:
-        """Servers that run as far as is written down, and whose pod the cluster has not."""
+        """Servers that are not saved as far as is written down, and whose pod the cluster has not."""
         there = {
             pod.metadata.annotations.get(START) for pod in self._pods.informer.snapshot().values()
         }
         for row in self._checkpoints.servers.in_containers():
             if row.running_id in there or row.container is None:
                 continue
-            if self._pods.gone(row.container.split("/")[1]):  # a list may be behind
+            if not self._pods.gone(row.container.split("/")[1]):  # a list may be behind
+                continue
+            if row.status == ServerStatus.RUNNING:
                 why = "Its pod was removed from the cluster by force, or its node was lost."
                 self._checkpoints.servers.ended(
                     row.user, server_segment(row.name), row.start_id, why
                 )
+            elif self._pods.node_gone(row.node):
+                self._checkpoints.nodes.lost(row)
+                log.warning("%s is lost with its node %s", row.container, row.node)
 
 
 def place_of(pod: Pod) -> Place | None:

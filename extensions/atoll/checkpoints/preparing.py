@@ -8,13 +8,14 @@ from typing import Final
 
 from atoll import oci
 from atoll.checkpoints import policy, rebase_store, store, views
+from atoll.checkpoints.asked import adopt, new_checkpoint
 from atoll.checkpoints.base import LABEL, PYTHON_LABEL, VERSION_LABEL
 from atoll.checkpoints.directory import EnvironmentDirectory
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
 from atoll.checkpoints.placed import Placed
-from atoll.checkpoints.saving import BUSY_S, TOLD_EVERY_S, new_checkpoint, settled
-from atoll.checkpoints.store import ServerRow
+from atoll.checkpoints.saving import BUSY_S, TOLD_EVERY_S, settled
+from atoll.checkpoints.store import CheckpointRow, ServerRow
 from atoll.checkpoints.window import window_of
 from atoll.kit import words
 from atoll.kit.errors import FullError, UnavailableError
@@ -93,6 +94,7 @@ class Preparing:
                     if one.trigger == Trigger.STOP
                 ]
                 if not unsaved and not waiting:
+                    adopt(session, session.get(CheckpointRow, row.current or ""), Trigger.STOP)
                     settled(session, row)
                     return None
                 if not waiting:

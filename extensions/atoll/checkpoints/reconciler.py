@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from atoll.checkpoints import retention
+from atoll.checkpoints.automatic import Automatic
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import ServerStatus
 from atoll.checkpoints.naming import checked_server
@@ -57,10 +58,11 @@ class ServerReconciler:
         self._ground = ground
         self._threads = _Threads("server")
         preparing, watching = Preparing(ground), Watching(ground)
+        self._watching, self._automatic = watching, Automatic(ground)
         self._work: dict[ServerStatus, Callable[[ServerRow], float | None]] = {
             ServerStatus.PREPARING: preparing.prepare,
             ServerStatus.PREPARED: watching.give_up,
-            ServerStatus.RUNNING: watching.watch,
+            ServerStatus.RUNNING: self._look_at,
             ServerStatus.UNSAVED: preparing.settle,
         }
 
@@ -90,6 +92,12 @@ class ServerReconciler:
         except AtollError as error:
             self._tell(row, error)
             raise
+
+    def _look_at(self, row: ServerRow) -> float:
+        """One look at a running server, which may be due to be saved; the seconds until the next."""
+        again_s = self._watching.watch(row)
+        due_s = self._automatic.ask(row)
+        return again_s if due_s is None else min(again_s, max(BUSY_S, due_s))
 
     def _tell(self, row: ServerRow, error: AtollError) -> None:
         """Say why it does not go on; it is tried again."""

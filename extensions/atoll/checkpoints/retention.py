@@ -11,6 +11,7 @@ from atoll import oci
 from atoll.checkpoints import policy, sharing, store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, Trigger
+from atoll.kit.errors import ConflictError
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,37 @@ def collect(ground: Ground) -> None:
         log.info("removed %d blobs, %d bytes, from the image store", gone.blobs, gone.size)
 
 
+def check_deletable(session: Session, row: store.CheckpointRow, repeats: set[str]) -> None:
+    """Raise ConflictError, which says by whom it is needed, where somebody needs this checkpoint."""
+    server = session.get_one(store.ServerRow, row.server_id)
+    if not CheckpointStatus(row.status).final:
+        raise ConflictError("This checkpoint is still being made.", hint="Wait until it is ready.")
+    if row.pinned:
+        raise ConflictError("This checkpoint is pinned.", hint="Unpin it first.")
+    others = store.with_digest(session, row.digest) if row.digest is not None else []
+    if row.digest is None or any(one.id not in {row.id, *repeats} for one in others):
+        return  # nothing of an environment goes with it
+    if row.digest in store.digests_of(server):
+        raise ConflictError(
+            f"The server {store.server_subject(server)} continues from this checkpoint.",
+            hint="Save it again or go back to another one, then delete this.",
+        )
+    if users := [one for one in store.servers_at(session, row.digest) if one.id != server.id]:
+        named = ", ".join(store.server_subject(one) for one in users[:5])
+        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+        raise ConflictError(
+            f"Others are in this environment: {named}{more}.",
+            hint="Take it back, so that nobody begins anew from it; it can be deleted once they have"
+            " saved environments of their own.",
+        )
+    holders = store.holders_of(session, row.digest)
+    if holders:
+        shown = ", ".join(sorted(holders)[:5])
+        raise ConflictError(
+            f"This checkpoint is held by {shown}.", hint="Wait for them, or stop them, then delete."
+        )
+
+
 def _expendable(ground: Ground, session: Session, rows: list[store.CheckpointRow]) -> list[str]:
     # what was rebased stays as long as what was made from it
     sources = {row.parent for row in rows if row.trigger == Trigger.REBASE}
@@ -65,6 +97,7 @@ def _expendable(ground: Ground, session: Session, rows: list[store.CheckpointRow
             digest=row.digest if row.status == CheckpointStatus.READY else None,
             pinned=row.pinned or row.id in shared,
             repeated=row.same_as is not None,
+            automatic=row.trigger == Trigger.AUTOMATIC,
         )
         for row in rows
         if CheckpointStatus(row.status).final

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from atoll import oci
 from atoll.checkpoints import metrics, retention, store
+from atoll.checkpoints.asked import adopt, moot
 from atoll.checkpoints.directory import EnvironmentDirectory, QuotaError, Saved
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, ServerTarget, Trigger
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
 from atoll.kit import words
 from atoll.kit.errors import AtollError, FullError, UnavailableError
-from atoll.kit.names import new_id
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,7 @@ class Saving:
                 return None
             row, server = found
             at_rest_only = row.trigger == Trigger.STOP and server.status == ServerStatus.UNSAVED
-            if row.cancelled:
-                self._finish(row.id, server.id, CheckpointStatus.FAILED, CANCELLED, "Cancelled.")
+            if self._unwanted(row, server):
                 return None
             if at_rest_only or server.status == ServerStatus.PREPARING:
                 return BUSY_S
@@ -69,6 +68,17 @@ class Saving:
                 return None  # no server's
             return row, session.get_one(ServerRow, row.server_id)
 
+    def _unwanted(self, row: CheckpointRow, server: ServerRow) -> bool:
+        """Whether nobody wants it any more; it is ended then."""
+        if row.cancelled:
+            self._finish(row.id, server.id, CheckpointStatus.FAILED, CANCELLED, "Cancelled.")
+        elif moot(row, server):
+            with self._ground.database.write() as session:
+                store.delete_checkpoints(session, [session.get_one(CheckpointRow, row.id)])
+        else:
+            return False
+        return True
+
     def _save(self, row: CheckpointRow, server: ServerRow, directory: EnvironmentDirectory) -> None:
         if not directory.whole():
             message = "There is no environment of this server to save."
@@ -81,10 +91,11 @@ class Saving:
                 saved = directory.as_saved(self._ground.images, server.environment)
         except Exception as error:  # noqa: BLE001  # whatever it is: somebody waits for an answer
             outcome = "refused" if isinstance(error, oci.LimitError) else "failed"
-            metrics.embedded(outcome, 0, 0.0)
+            metrics.embedded(outcome, row.trigger)
             self._failed(row, server, error)
             return
-        metrics.embedded("saved", saved.added if saved is not None else 0, time.monotonic() - began)
+        size = saved.added if saved is not None else 0
+        metrics.embedded("saved", row.trigger, size, time.monotonic() - began)
         self._ready(row.id, server.id, saved, directory)
 
     def _copied(
@@ -184,7 +195,7 @@ class Saving:
             with self._ground.database.read() as session:
                 final = _wants_to_continue(session.get_one(ServerRow, server.id))
         else:
-            final = limit or row.trigger == Trigger.USER
+            final = limit or row.trigger in (Trigger.USER, Trigger.AUTOMATIC)
         if final:
             status = CheckpointStatus.REFUSED if limit else CheckpointStatus.FAILED
             self._finish(row.id, server.id, status, reason, f"Not saved: {why}")
@@ -262,8 +273,13 @@ def unchanged(
 ) -> None:
     """Make the checkpoint ready as the same environment that its server is at already."""
     digest = digest or server.environment or ground.base
+    if row.trigger == Trigger.AUTOMATIC:  # nobody waits for it
+        store.delete_checkpoints(session, [row])
+        return
     before = store.known_checkpoint(session, server.user, digest)
     own = before is not None and before.user == server.user  # else somebody shared it
+    if own and before is not None:
+        adopt(session, before, Trigger(row.trigger))
     shown = not own or bool(row.note)  # a named point in time is worth a line of its own
     store.change_checkpoint(
         session,
@@ -325,22 +341,6 @@ def fulfil_holds(session: Session, row: CheckpointRow) -> None:
         session.delete(hold)
         session.flush()
         session.merge(HoldRow(holder=hold.holder, digest=row.digest, checkpoint=row.id))
-
-
-def new_checkpoint(server: ServerRow, trigger: Trigger, note: str = "") -> CheckpointRow:
-    """A checkpoint that is asked for."""
-    return CheckpointRow(
-        id=new_id("k"),
-        version=1,
-        server_id=server.id,
-        user=server.user,
-        server=server.name,
-        trigger=trigger,
-        note=note,
-        status=CheckpointStatus.REQUESTED,
-        message="Your environment waits to be saved.",
-        node=server.node if server.contained else None,
-    )
 
 
 def of_this_stop(row: CheckpointRow, server: ServerRow) -> bool:

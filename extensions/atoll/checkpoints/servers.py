@@ -21,6 +21,7 @@ from atoll.checkpoints.models import (
 )
 from atoll.checkpoints.naming import checked_server, checked_user
 from atoll.checkpoints.node_queue import Turn
+from atoll.checkpoints.node_results import LOST
 from atoll.checkpoints.nodes import Nodes
 from atoll.checkpoints.store import (
     ServerRow,
@@ -142,6 +143,7 @@ class Servers:
                     status=ServerStatus.RUNNING,
                     target=ServerTarget.RUNNING,
                     started_at=self._ground.clock(),
+                    tried_at=None,
                     ended_at=None,
                     ended_why=None,
                     failed_start=False,
@@ -165,10 +167,11 @@ class Servers:
                 change_server(session, again, ended_why=why)
 
     def in_containers(self) -> list[ServerRow]:
-        """The servers that run in containers."""
+        """The servers that run in containers, and those whose containers are being saved."""
         with self._ground.database.read() as session:
             rows = unsettled_servers(session)
-        return [row for row in rows if row.contained and row.status == ServerStatus.RUNNING]
+        here = (ServerStatus.RUNNING, ServerStatus.SAVING)
+        return [row for row in rows if row.contained and row.container and row.status in here]
 
     def ended(
         self, user: str, segment: str, start_id: str | None = None, why: str | None = None
@@ -299,7 +302,8 @@ class Servers:
             "start_id": new_id("st"),
             "choice": request.environment,
             "without": list(request.without),
-            "fallback": None,
+            "save_every_s": request.save_every_s,
+            "fallback": _lost(row, request),
             "reason": None,
             "done": 0,
             "total": 0,
@@ -334,6 +338,13 @@ def _same_start(row: ServerRow, request: StartRequest) -> bool:
         and row.status != ServerStatus.RUNNING
         and row.status not in _AT_REST
     )
+
+
+def _lost(row: ServerRow, request: StartRequest) -> str | None:
+    """What to tell who goes on after a container was lost: as of when the environment is."""
+    goes_on = request.environment == LAST and row.continues_from is None
+    at_rest = row.status == ServerStatus.SAVED and row.reason in LOST
+    return row.message if at_rest and goes_on else None
 
 
 def _continues(row: ServerRow) -> str | None:

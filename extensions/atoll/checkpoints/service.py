@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from atoll import oci
 from atoll.checkpoints import changes, retention, sharing, store, views
+from atoll.checkpoints.asked import adopt, new_checkpoint
 from atoll.checkpoints.environments import Environments
 from atoll.checkpoints.ground import Containers, Ground, Hub
 from atoll.checkpoints.held import Held
@@ -42,7 +43,7 @@ from atoll.checkpoints.naming import checked_server
 from atoll.checkpoints.nodes import Nodes
 from atoll.checkpoints.rebasing import Rebasing
 from atoll.checkpoints.reconciler import reconcilers
-from atoll.checkpoints.saving import new_checkpoint, unchanged
+from atoll.checkpoints.saving import unchanged
 from atoll.checkpoints.servers import Servers
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings
 from atoll.checkpoints.store import CheckpointRow, ServerRow
@@ -191,6 +192,7 @@ class Checkpoints:
         with self._database.write() as session:
             for waiting in store.working_checkpoints(session, server.id):
                 if waiting.status == CheckpointStatus.REQUESTED and not waiting.reason:
+                    adopt(session, waiting, trigger)
                     if note and not waiting.note:
                         store.change_checkpoint(session, waiting, note=note)
                     return waiting
@@ -209,6 +211,7 @@ class Checkpoints:
             row = _visible(session, caller, id_)
             if values:
                 store.change_checkpoint(session, row, **values)
+                adopt(session, row, Trigger.USER)
             return self._own_view(session, row)
 
     def cancel(self, caller: Caller, id_: str) -> Checkpoint:
@@ -233,7 +236,7 @@ class Checkpoints:
         with self._database.write() as session:
             row = _visible(session, caller, id_)
             repeats = store.repeats_of(session, row.id)
-            _check_deletable(session, row, {repeat.id for repeat in repeats})
+            retention.check_deletable(session, row, {repeat.id for repeat in repeats})
             store.delete_checkpoints(session, [row, *repeats])
         retention.collect(self.ground)
 
@@ -329,6 +332,7 @@ class Checkpoints:
                 unchanged(session, self.ground, row, server, digest)
             elif note and not row.note:
                 store.change_checkpoint(session, row, note=note)
+            adopt(session, row, trigger)
             return row
 
     def _joined(self, server: ServerRow, note: str) -> CheckpointRow:
@@ -367,33 +371,3 @@ def _readable(session: Session, caller: Caller, id_: str) -> CheckpointRow:
 def _current(session: Session, row: CheckpointRow) -> str | None:
     server = session.get(ServerRow, row.server_id)
     return server.current if server is not None else None
-
-
-def _check_deletable(session: Session, row: CheckpointRow, repeats: set[str]) -> None:
-    server = session.get_one(ServerRow, row.server_id)
-    if not CheckpointStatus(row.status).final:
-        raise ConflictError("This checkpoint is still being made.", hint="Wait until it is ready.")
-    if row.pinned:
-        raise ConflictError("This checkpoint is pinned.", hint="Unpin it first.")
-    others = store.with_digest(session, row.digest) if row.digest is not None else []
-    if row.digest is None or any(one.id not in {row.id, *repeats} for one in others):
-        return  # nothing of an environment goes with it
-    if row.digest in store.digests_of(server):
-        raise ConflictError(
-            f"The server {store.server_subject(server)} continues from this checkpoint.",
-            hint="Save it again or go back to another one, then delete this.",
-        )
-    if users := [one for one in store.servers_at(session, row.digest) if one.id != server.id]:
-        named = ", ".join(store.server_subject(one) for one in users[:5])
-        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
-        raise ConflictError(
-            f"Others are in this environment: {named}{more}.",
-            hint="Take it back, so that nobody begins anew from it; it can be deleted once they have"
-            " saved environments of their own.",
-        )
-    holders = store.holders_of(session, row.digest)
-    if holders:
-        shown = ", ".join(sorted(holders)[:5])
-        raise ConflictError(
-            f"This checkpoint is held by {shown}.", hint="Wait for them, or stop them, then delete."
-        )

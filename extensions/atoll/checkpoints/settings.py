@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from atoll.checkpoints.models import SaveEvery
 from atoll.kit.settings import Section
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -17,6 +18,7 @@ class CheckpointSettings(Section):
 
     base_name: str = ""  # what people read for the base; empty: the Python version and packages
     keep_last: Annotated[int, Field(ge=1, le=1000)] = 10  # of each server, beside pinned and held
+    save_every_s: SaveEvery = 1800  # running servers whose profiles do not say; 0: never
     watch_every_s: Seconds = 2.0  # how soon a server that died by itself is noticed
     scan_every_s: Seconds = 5.0  # how often a running server is looked at for unsaved changes
     start_grace_s: Seconds = 300.0  # a prepared server that the hub never started is given up

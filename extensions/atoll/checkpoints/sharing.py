@@ -9,8 +9,9 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from atoll.checkpoints import store
+from atoll.checkpoints.asked import adopt
 from atoll.checkpoints.ground import Ground
-from atoll.checkpoints.models import CheckpointStatus, Principal
+from atoll.checkpoints.models import CheckpointStatus, Principal, Trigger
 from atoll.checkpoints.store import CheckpointRow, GrantRow
 from atoll.kit.errors import ConflictError
 from atoll.kit.events import EVERYONE, record
@@ -40,6 +41,7 @@ def share(session: Session, row: CheckpointRow, principal: Principal) -> None:
             f"It is shared with {_MOST} users and groups already.", hint="Share it with a group."
         )
     session.add(GrantRow(checkpoint_id=row.id, principal=principal))
+    adopt(session, row, Trigger.USER)
     session.flush()
     _tell(session, row, [*known, principal])
 

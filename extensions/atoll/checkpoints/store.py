@@ -68,6 +68,10 @@ class ServerRow(Row):
     without: Mapped[list[str]] = mapped_column(JSON, default=list)  # what this start did without
     settled_id: Mapped[str | None]  # the last start of which nothing is unsaved any more
     ended_why: Mapped[str | None]  # where nobody stopped it: a sentence
+    save_every_s: Mapped[int | None]  # by itself, while it runs; None: as the settings say
+    tried_at: Mapped[datetime | None] = mapped_column(
+        Moment
+    )  # the same: when it was asked for last
 
 
 class CheckpointRow(Row):
@@ -375,10 +379,16 @@ def delete_checkpoints(session: Session, rows: Sequence[CheckpointRow]) -> None:
 
 
 def stored_layers(session: Session, user: str) -> dict[str, int]:
-    """The layers of a user's checkpoints over their bases: digest → bytes."""
+    """The layers of a user's checkpoints over their bases: digest → bytes.
+
+    Not those of a container's automatic one, of which there is one at most: the next save has all
+    that is in it anew, and must not find its room taken.
+    """
     found: dict[str, int] = {}
     query = select(CheckpointRow.layers).where(
-        CheckpointRow.user == user, CheckpointRow.status == CheckpointStatus.READY
+        CheckpointRow.user == user,
+        CheckpointRow.status == CheckpointStatus.READY,
+        or_(CheckpointRow.trigger != Trigger.AUTOMATIC, CheckpointRow.node.is_(None)),
     )
     for layers in session.scalars(query):
         found.update(layers)

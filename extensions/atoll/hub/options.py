@@ -163,7 +163,10 @@ def _problem(checkpoint: Checkpoint) -> str:
 
 def describe(checkpoint: Checkpoint, now: datetime) -> str:
     """Such as `yesterday 18:42 UTC · + 14 packages: polars 2.1.0, xgboost 3.2.0 … · 312 MB`."""
-    return " · ".join(filter(None, (when(checkpoint.created_at, now), _contents(checkpoint))))
+    saved = when(checkpoint.created_at, now)
+    if checkpoint.trigger is Trigger.AUTOMATIC:
+        saved += ", saved by itself"
+    return " · ".join(filter(None, (saved, _contents(checkpoint))))
 
 
 def _contents(checkpoint: Checkpoint) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, Field
 
+from atoll.checkpoints.models import SaveEvery
 from atoll.hub.images import Kept, allowed, checked_pattern
 from atoll.hub.resources import (
     Bytes,
@@ -33,7 +34,7 @@ _RESERVED: Final = ("JUPYTERHUB_", "ATOLL_", "JPY_")
 
 
 class Profile(Section):
-    """One offer. What is below `variables` counts where servers are pods of a cluster.
+    """One offer. What is below `save_every_s` counts where servers are pods of a cluster.
 
     On one machine CPU and memory are told to the server and shown; nothing enforces them.
     """
@@ -45,6 +46,7 @@ class Profile(Section):
     memory: Bytes | None = None  # such as 4G; with more it is ended
     groups: list[str] = Field(default_factory=list)  # of the hub; empty: everybody
     variables: dict[str, str] = Field(default_factory=dict)
+    save_every_s: SaveEvery | None = None  # none: `checkpoints.save_every_s`; 0: never
 
     cpu_guarantee: Cpu | None = None  # what a node must have free for it
     memory_guarantee: Bytes | None = None
@@ -69,6 +71,11 @@ class Profile(Section):
     def has_choices(self) -> bool:
         """Whether the spawn page has more to ask than the profile itself."""
         return bool(self.images or self.sizes or self.own_images)
+
+    @property
+    def saved_every_s(self) -> int | None:
+        """How often its servers are saved by themselves; None: as the service does by default."""
+        return self.save_every_s if self.saved else 0
 
     def open_to(self, groups: Collection[str]) -> bool:
         """Whether a member of these groups may use it."""

@@ -139,7 +139,9 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
         try:
             name, profile = self.profiles.chosen(self.asked("profile"), self.groups)
             self._set_up(profile)
-            request = StartRequest(environment=environment, profile=name)
+            request = StartRequest(
+                environment=environment, profile=name, save_every_s=profile.saved_every_s
+            )
         except AtollError as error:
             raise StartRefused.of(error) from error
         except ValidationError as error:

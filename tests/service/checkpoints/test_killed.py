@@ -12,6 +12,7 @@ import pytest
 from atoll import oci
 from atoll.checkpoints import client
 from atoll.checkpoints.models import CheckpointRequest, StartRequest
+from atoll.checkpoints.settings import CheckpointSettings
 from atoll.kit.errors import AtollError
 from atoll.kit.home import Home
 
@@ -31,7 +32,7 @@ class Service:
         self._process: Forked | None = None
         home.create()
 
-    def start(self, place_of_death: str = "") -> None:
+    def start(self, place_of_death: str = "", settings: CheckpointSettings = FAST) -> None:
         """Start it; it dies at the place once it is armed."""
         port = self.home.run / "port"
         port.unlink(missing_ok=True)
@@ -39,7 +40,7 @@ class Service:
         self._process = process = Forked(
             "tests.service.checkpoints.service_under_test",
             str(self.home.path),
-            FAST.model_dump_json(),
+            settings.model_dump_json(),
             place_of_death,
             env=variables(self.home),
         )
@@ -95,6 +96,41 @@ def end(service: Service, server: Running) -> None:
     server.end()
     with suppress(AtollError):
         service.atoll.send(client.ended("ada", ""), "hub")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "atoll.checkpoints.automatic:Automatic.ask:before",
+        "atoll.checkpoints.store:add_checkpoint:after",
+        "atoll.checkpoints.automatic:Automatic.ask:after",
+        "atoll.oci.layout:LayoutStore.publish:after",
+        "atoll.checkpoints.saving:Saving._write_down:before",
+        "atoll.checkpoints.saving:Saving._ready:after",
+    ],
+)
+def test_an_automatic_checkpoint_is_there_once_wherever_the_service_is_killed(
+    service: Service, tmp_path: Path, place: str
+) -> None:
+    settings = FAST.model_copy(update={"save_every_s": 1})
+    service.start(place, settings)
+    server = service.atoll.start()
+    server.install(wheel(tmp_path, size=2_000_000))
+    service.arm()
+    service.dead()
+
+    service.start(settings=settings)
+    found = eventually(
+        service.atoll.checkpoints, lambda all_: len(all_) == 1 and all_[0].status == "ready"
+    )
+
+    [checkpoint] = found
+    assert checkpoint.trigger == "automatic"
+    assert checkpoint.digest == service.atoll.server().environment
+    assert debris(service.home) == set()
+    service.atoll.stop(server)
+    [kept] = service.atoll.checkpoints()
+    assert (kept.id, kept.trigger) == (checkpoint.id, "stop")
 
 
 @pytest.mark.parametrize(

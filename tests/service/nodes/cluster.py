@@ -80,9 +80,10 @@ class Cluster:
         node: str = NODE,
         image: str | None = None,
         environment: str = "last",
+        save_every_s: int | None = None,
     ) -> Path:
         """As the hub: start a server in a new container; its directory."""
-        asked = StartRequest(contained=True, environment=environment)
+        asked = StartRequest(contained=True, environment=environment, save_every_s=save_every_s)
         self.send(client.start(user, name, asked), "hub")
         found = eventually(
             lambda: self.send(client.preparation(user, name), "hub"), lambda found: found.ready

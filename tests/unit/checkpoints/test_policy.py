@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from atoll import oci
 from atoll.checkpoints.policy import (
@@ -13,6 +17,7 @@ from atoll.checkpoints.policy import (
     expendable,
     left_out,
     significant,
+    until_due,
 )
 from atoll.kit.likely_secrets import likely_secret
 from hypothesis import given
@@ -109,7 +114,7 @@ keepables = st.lists(
         digest=st.none() | st.sampled_from(["x", "y", "z"]),
         pinned=st.booleans(),
         repeated=st.booleans(),
-    ),
+    ).map(lambda one: replace(one, automatic=one.id < "5" and not one.repeated)),
     max_size=30,
 )
 
@@ -120,9 +125,59 @@ def test_retention_keeps_the_last_the_pinned_and_the_needed(
 ) -> None:
     gone = set(expendable(some, keep_last=keep_last, needed=needed))
 
-    lines = [one for one in some if not one.repeated]
+    lines = [one for one in some if not one.repeated and not one.automatic]
     assert not gone & {one.id for one in lines[:keep_last]}
     assert not gone & {one.id for one in some if one.pinned}
     assert not gone & {one.id for one in lines if one.digest in needed}
     kept = [one for one in lines[keep_last:] if one.id not in gone]
     assert all(one.pinned or one.digest in needed for one in kept)
+
+
+@given(keepables, st.sets(st.sampled_from(["x", "y"])))
+def test_of_automatic_checkpoints_the_newest_alone_stays_and_only_until_something_newer_is_saved(
+    some: list[Keepable], needed: set[str]
+) -> None:
+    gone = set(expendable(some, keep_last=100, needed=needed))
+
+    assert all(one.automatic or one.repeated for one in some if one.id in gone)
+    kept = [
+        (place, one)
+        for place, one in enumerate(some)
+        if one.automatic and not one.pinned and one.digest not in needed and one.id not in gone
+    ]
+    saved = [place for place, one in enumerate(some) if one.digest is not None and not one.repeated]
+    assert all(place <= min(saved, default=place) for place, _ in kept)
+    assert len([one for _, one in kept if one.digest is not None]) <= 1
+    assert len([one for _, one in kept if one.digest is None]) <= 1
+
+
+def test_a_failed_automatic_checkpoint_hides_none_that_is_ready() -> None:
+    failed = Keepable("failed", None, pinned=False, repeated=False, automatic=True)
+    ready = Keepable("ready", "x", pinned=False, repeated=False, automatic=True)
+    stop = Keepable("stop", "y", pinned=False, repeated=False)
+
+    assert expendable([failed, ready, stop], keep_last=1, needed=()) == []
+    assert expendable([stop, failed, ready], keep_last=1, needed=()) == ["failed", "ready"]
+
+
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+@given(st.text(min_size=1), st.integers(1, 30 * 86400), st.integers(0, 60 * 86400))
+def test_a_server_is_due_within_the_last_quarter_of_its_time(
+    server: str, every_s: int, later_s: int
+) -> None:
+    wait_s = until_due(server, NOON, every_s, NOON)
+
+    assert 0.75 * every_s <= wait_s <= every_s
+    later = until_due(server, NOON, every_s, NOON + timedelta(seconds=later_s))
+    assert later == pytest.approx(max(0.0, wait_s - later_s), abs=1e-3)
+
+
+def test_servers_that_are_started_together_are_not_saved_together() -> None:
+    due = [until_due(f"s-{n}", NOON, 1800, NOON) for n in range(300)]
+    again = [until_due(f"s-{n}", NOON + timedelta(seconds=1), 1800, NOON) for n in range(300)]
+
+    by_minute = Counter(int(wait_s // 60) for wait_s in due)
+    assert max(by_minute.values()) < 70  # 40 of 300, as it comes
+    assert due != again, "the lot is drawn anew each time"

@@ -9,6 +9,7 @@ import pytest
 from atoll.checkpoints.models import Preparation, StartRequest
 from atoll.hub.kubernetes import AtollKubeSpawner
 from atoll.hub.pod_states import Step, Trouble
+from atoll.hub.profiles import Offers, Profile
 from atoll.hub.refusal import EnvironmentUnusable, StartRefused
 
 from tests.unit.hub.spawned import DIGEST, env, manifest, no_cluster, spawner
@@ -227,6 +228,18 @@ async def test_a_request_is_contained_and_what_was_taken_is_remembered() -> None
     made = spawner()
     assert made._request() == StartRequest(profile="cpu", contained=True)
     assert made.user_options == {"profile": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("said", "every_s"),
+    [({}, None), ({"save_every_s": 600}, 600), ({"save_every_s": 600, "saved": False}, 0)],
+)
+async def test_a_request_says_how_often_the_profile_has_its_servers_saved(
+    said: dict[str, Any], every_s: int | None
+) -> None:
+    profile = Profile.model_validate({"title": "CPU", "image": "example.org/cpu:1", **said})
+    made = spawner(profiles=Offers({"cpu": profile}))
+    assert made._request().save_every_s == every_s
 
 
 async def test_a_restarted_hub_knows_the_pod_by_its_uid() -> None:

@@ -119,9 +119,13 @@ export function stage(checkpoint: Checkpoint): string {
 
 /** What asked for the checkpoint. */
 export function trigger(checkpoint: Checkpoint): string {
-  return { stop: 'on stop', user: 'by hand', job: 'for a job', rebase: 'rebased' }[
-    checkpoint.trigger
-  ];
+  return {
+    stop: 'on stop',
+    user: 'by hand',
+    job: 'for a job',
+    rebase: 'rebased',
+    automatic: 'by itself'
+  }[checkpoint.trigger];
 }
 
 /** What one calls the checkpoint in a sentence: its note, or when it was made. */

@@ -63,7 +63,12 @@ export class EnvironmentModel extends LiveModel {
 
   /** The checkpoint that is being made now, if any. */
   get saving(): Checkpoint | null {
-    return this.saves.find(checkpoint => !FINAL.has(checkpoint.status)) ?? null;
+    return this.saves.find(one => !FINAL.has(one.status) && !unbegun(one)) ?? null;
+  }
+
+  /** The checkpoints without that one. */
+  get made(): Checkpoint[] {
+    return this._checkpoints.filter(one => one !== this.saving && !unbegun(one));
   }
 
   /** Why the checkpoint that is being made does not go on, where something is wrong. */
@@ -72,14 +77,19 @@ export class EnvironmentModel extends LiveModel {
     return reason === null || IN_LINE.has(reason) ? null : (this.saving?.message ?? null);
   }
 
-  /** The newest checkpoint, where it failed and nothing was saved since. */
+  /** The newest checkpoint, where somebody asked for it, it failed, and nothing was saved since. */
   get failed(): Checkpoint | null {
-    const [newest] = this.saves;
-    if (newest === undefined || (newest.status !== 'failed' && newest.status !== 'refused')) {
-      return null;
-    }
-    const saved = this._server?.saved_at ?? null;
-    return saved !== null && new Date(saved) > new Date(newest.created_at) ? null : newest;
+    return this.unmade?.trigger === 'automatic' ? null : this.unmade;
+  }
+
+  /** The same, where nobody asked for it: it is tried again, and no cause for alarm. */
+  get missed(): Checkpoint | null {
+    return this.unmade?.trigger === 'automatic' ? this.unmade : null;
+  }
+
+  /** The checkpoint that the server is at. */
+  get current(): Checkpoint | null {
+    return this._checkpoints.find(checkpoint => checkpoint.current) ?? null;
   }
 
   /** How many changes are not saved: packages, and directories that hold none. */
@@ -198,6 +208,15 @@ export class EnvironmentModel extends LiveModel {
     return this._checkpoints.filter(checkpoint => checkpoint.trigger !== 'rebase');
   }
 
+  private get unmade(): Checkpoint | null {
+    const [newest] = this.saves;
+    if (newest === undefined || (newest.status !== 'failed' && newest.status !== 'refused')) {
+      return null;
+    }
+    const saved = this._server?.saved_at ?? null;
+    return saved !== null && new Date(saved) > new Date(newest.created_at) ? null : newest;
+  }
+
   private get segment(): string {
     return this.info.server === '' ? DEFAULT_SERVER : this.info.server;
   }
@@ -209,6 +228,11 @@ export class EnvironmentModel extends LiveModel {
   private _server: Server | null = null;
   private _checkpoints: Checkpoint[] = [];
   private _shared: Checkpoint[] = [];
+}
+
+/** Whether nobody asked for it and nobody has begun it: it shows once it is under way. */
+function unbegun({ trigger, status }: Checkpoint): boolean {
+  return trigger === 'automatic' && status === 'requested';
 }
 
 function grant(checkpoint: Checkpoint, principal: string): string {

@@ -5,7 +5,7 @@ import { useState, type FormEvent, type ReactElement } from 'react';
 
 import type { Checkpoint } from '../api';
 import type { Events } from '../events';
-import { exact, plural } from '../views/format';
+import { exact, plural, relative } from '../views/format';
 import { useAction, useChanges, useNow, type Action } from '../views/hooks';
 import {
   AwayBanner,
@@ -111,7 +111,7 @@ function Chosen(props: EnvironmentProps & { action: Action }): ReactElement | nu
 function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
   const { model, action } = props;
   const now = useNow(60_000);
-  const { server, saving, failed, unsaved } = model;
+  const { server, saving, failed, missed, unsaved } = model;
   const saved = savedAt(model);
   const before = since(model, now);
   return (
@@ -142,6 +142,17 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
             {unsaved > 0 ? '◐' : '●'}
           </span>{' '}
           {unsaved > 0 ? `${plural(unsaved, 'change')} ${before}` : `Nothing changed ${before}`}
+        </div>
+      )}
+      {model.current?.trigger === 'automatic' && saved !== null && (
+        <div className="atoll-quiet" data-testid="atoll-by-itself">
+          Saved by itself {relative(saved, now)}.
+        </div>
+      )}
+      {missed !== null && (
+        <div className="atoll-quiet" role="note" data-testid="atoll-missed">
+          Not saved by itself {relative(new Date(missed.created_at), now)}: {whyNotSaved(missed)} It
+          is tried again.
         </div>
       )}
       {failed !== null && (
@@ -201,7 +212,7 @@ function SaveForm(props: {
 
 function Saved(props: EnvironmentProps & { action: Action }): ReactElement {
   const { model } = props;
-  const finished = model.checkpoints.filter(checkpoint => checkpoint !== model.saving);
+  const finished = model.made;
   const base = model.server?.base_name ?? '';
   return (
     <Section title="Saved" count={finished.length} testId="atoll-saved">

@@ -76,6 +76,36 @@ test('a platform that takes long to answer is waited for in words, until it has 
   });
 });
 
+test('what was saved by itself says so, and one that failed is no alarm', async () => {
+  const saved = new Date(Date.now() - 12 * 60_000).toISOString();
+  const tried = new Date(Date.now() - 60_000).toISOString();
+  const message = 'Not saved: The registry is away.';
+  await shown(
+    server({ saved_at: saved, unsaved: UNSAVED }),
+    checkpoint({ id: 'c-2', trigger: 'automatic', status: 'failed', created_at: tried, message }),
+    checkpoint({ trigger: 'automatic', current: true, created_at: saved })
+  );
+  expect((await screen.findByTestId('atoll-by-itself')).textContent).toBe(
+    'Saved by itself 12 min ago.'
+  );
+  expect(screen.getByTestId('atoll-missed').textContent).toBe(
+    'Not saved by itself 1 min ago: The registry is away. It is tried again.'
+  );
+  expect(screen.queryByTestId('atoll-not-saved')).toBeNull();
+  expect(screen.queryByRole('alert')).toBeNull();
+  expect(screen.getByTestId('atoll-checkpoint-c-1').textContent).toContain('by itself');
+});
+
+test('one that nobody asked for and nobody has begun is not in the way', async () => {
+  await shown(
+    server({ unsaved: UNSAVED }),
+    checkpoint({ id: 'c-2', trigger: 'automatic', status: 'requested', digest: null })
+  );
+  expect(await screen.findByTestId('atoll-save')).toBeTruthy();
+  expect(screen.queryByTestId('atoll-saving')).toBeNull();
+  expect(screen.queryByTestId('atoll-checkpoint-c-2')).toBeNull();
+});
+
 test('saving takes the note along', async () => {
   platform.routes['POST checkpoints'] = () => ({ status: 202, body: checkpoint() });
   await shown(server({ unsaved: UNSAVED }));
