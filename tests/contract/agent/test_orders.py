@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,14 @@ from atoll.agent.runtimes.choice import RuntimeName
 from atoll.agent.runtimes.containerd import Containerd
 from atoll.agent.saving import CHANGES, ContainerSaver
 from atoll.checkpoints import client
-from atoll.checkpoints.models import Changes, CheckpointStatus, Place, ServerStatus, StartRequest
+from atoll.checkpoints.models import (
+    Changes,
+    CheckpointStatus,
+    Place,
+    ServerStatus,
+    StartRequest,
+    Trigger,
+)
 from atoll.checkpoints.registry_tokens import RegistryTokens
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, RegistrySettings
 from atoll.checkpoints.targets import RegistryTargets
@@ -104,9 +112,12 @@ def figures(cluster: Cluster) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-def begin(cluster: Cluster, runtime: Containerd, container: str) -> None:
+def begin(
+    cluster: Cluster, runtime: Containerd, container: str, save_every_s: int | None = None
+) -> None:
     """As the hub: the server runs in this container."""
-    cluster.send(client.start("ada", "", StartRequest(contained=True)), "hub")
+    asked = StartRequest(contained=True, save_every_s=save_every_s)
+    cluster.send(client.start("ada", "", asked), "hub")
     found = eventually(
         lambda: cluster.send(client.preparation("ada", ""), "hub"), lambda found: found.ready
     )
@@ -153,6 +164,34 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     assert grown['atoll_saved_bytes_total{node="node-1"}'] >= len("kept\n")
     assert grown['atoll_save_seconds_count{node="node-1"}'] == 2
     assert grown['atoll_frozen_seconds_count{node="node-1"}'] == 1, "the live one alone"
+
+
+def test_a_running_container_is_saved_by_itself_once_for_what_changed_and_gives_way_to_its_stop(
+    cluster: Cluster, node: Node, runtime: Containerd, targets: RegistryTargets, tmp_path: Path
+) -> None:
+    node.load_base()
+    container = node.run("echo kept > /srv/notes; while :; do sleep 1; done")
+    begin(cluster, runtime, container, save_every_s=2)
+    with agent(cluster, node, tmp_path / "state"):
+        [found] = eventually(
+            cluster.checkpoints, lambda all_: [one for one in all_ if one.status.final]
+        )
+        assert (found.status, found.trigger) == (CheckpointStatus.READY, Trigger.AUTOMATIC)
+        time.sleep(5)  # more than twice the time: nothing changed, so nothing is saved
+        assert [one.id for one in cluster.checkpoints()] == [found.id]
+        node.ctr("tasks", "kill", "-s", "KILL", container)
+        node.ended(container)
+        cluster.end()
+        saved = cluster.saved()
+        eventually(cluster.checkpoints, lambda all_: found.id not in [one.id for one in all_])
+
+    [stop] = cluster.checkpoints()
+    assert (stop.trigger, stop.digest) == (Trigger.STOP, saved.environment)
+    with targets.content("atoll/ada") as content:
+        image = oci.load_image(content, str(stop.digest))
+        with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
+            assert "srv/notes" in {oci.shown(entry.path) for entry in layer}
+    node.remove(container)
 
 
 def test_what_changed_is_told_while_it_runs_and_of_what_was_saved(

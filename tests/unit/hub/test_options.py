@@ -189,6 +189,12 @@ def test_why_a_server_ended_by_itself_is_said() -> None:
     assert notice == f"{ended.ended_why} All is lost."
 
 
+def test_what_was_saved_by_itself_says_so() -> None:
+    automatic = _checkpoint(1, trigger=Trigger.AUTOMATIC)
+    assert "saved by itself" in options.describe(automatic, NOW)
+    assert "by itself" not in options.describe(_checkpoint(1), NOW)
+
+
 CARDS = {
     "gpu": Profile(
         title="PyTorch",
