@@ -65,7 +65,9 @@ def attach(
         document["annotations"] = dict(annotations)
     manifest = canonical(document)
     digest = digest_of(manifest)
-    answer = store.put_manifest(manifest, MANIFEST, digest)
+    first = not _keeps_lists(store, subject.digest) and not _listed(store, subject.digest)
+    # so that it is found from the image even if we are killed before it is listed
+    answer = store.put_manifest(manifest, MANIFEST, _tag(subject.digest) if first else digest)
     descriptor = Descriptor(MANIFEST, digest, len(manifest), dict(annotations or {}))
     referrer = Referrer(descriptor, artifact_type)
     if "oci-subject" not in answer.headers:  # the registry does not keep the list itself
@@ -127,11 +129,26 @@ def _tag(digest: Digest) -> str:
     return digest.replace(":", "-")
 
 
+def _keeps_lists(store: RegistryStore, digest: Digest) -> bool:
+    """Whether the registry has the referrers API."""
+    url, doing = store.session.path("referrers", digest), "listing what belongs to an image"
+    answer = store.session.request("GET", url, store.pull, doing)
+    if not answer.good and answer.status != 404:
+        raise refusal(answer, doing, store.session.place)
+    return answer.good
+
+
 def _listed(store: RegistryStore, digest: Digest) -> list[Referrer]:
+    """What the image's tag lists, or is: an artifact that was to be listed."""
     try:
-        return _parsed(store.manifest(store.resolve(_tag(digest)).digest))
+        text = store.manifest(store.resolve(_tag(digest)).digest)
     except MissingError:
         return []
+    document = parse(text, "list of artifacts")
+    if "subject" in document:
+        alone = Descriptor(MANIFEST, digest_of(text), len(text))
+        return [Referrer(alone, str(document.get("artifactType", "")))]
+    return _parsed(text)
 
 
 def _list(store: RegistryStore, digest: Digest, items: list[Referrer]) -> None:

@@ -24,6 +24,7 @@ from tests.contract.agent.node import BASE, Node, until
 from tests.contract.agent.world import REPOSITORY, World, whole_world
 from tests.databases import url_of
 
+_SOON_S: Final = 4.0  # less than a watchdog waits for an agent that hangs
 WORK: Final = """
 head -c 9500000 /dev/urandom > /srv/big; sha256sum /srv/big > /srv/sum; rm /srv/old/one
 echo {name} > /srv/mine; echo x > /tmp/x
@@ -53,6 +54,7 @@ MOMENTS: Final = {
     "before the image's manifest is put": Moment(f"{_STORE}.put_manifest:before"),
     "with the image's manifest put": Moment(f"{_STORE}.put_manifest:after", images=1),
     "with the image published": Moment(f"{_STORE}.publish:after", images=1),
+    "with its report not listed": Moment(f"{_OCI}.registry_referrers:_list:before", images=1),
     "with its report beside it": Moment(f"{_AGENT}.saving:_attach:after", images=1),
     "before it is told": Moment(f"{_AGENT}.process:Agent._deliver:before", images=1),
     "after it is told": Moment(f"{_AGENT}.process:Agent._deliver:after"),
@@ -71,7 +73,7 @@ MOMENTS: Final = {
 
 @pytest.fixture(scope="module")
 def world(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    nodes = NodeSettings(name=HERE, look_every_s=3600, lease_s=2)
+    nodes = NodeSettings(name=HERE, look_every_s=3600, lease_s=3)
     checkpoints = CheckpointSettings(most_layers=3)
     top = tmp_path_factory.mktemp("killed")
     with whole_world(node, top, nodes=nodes, checkpoints=checkpoints) as found:
@@ -184,10 +186,10 @@ def goes_on(container: Container, *, frozen: bool = False) -> None:
     if frozen:
         assert freezer.frozen()
         return
-    until(lambda: not freezer.asked() and not freezer.frozen(), "it is thawed", 2)
+    until(lambda: not freezer.asked() and not freezer.frozen(), "it is thawed", _SOON_S)
     file = container.upper / "srv" / "n"
     seen = file.stat().st_mtime_ns
-    until(lambda: file.stat().st_mtime_ns != seen, "it goes on", 2)
+    until(lambda: file.stat().st_mtime_ns != seen, "it goes on", _SOON_S)
 
 
 def mounts() -> list[str]:

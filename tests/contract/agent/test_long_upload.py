@@ -20,8 +20,8 @@ from tests.contract.agent.world import World, whole_world
 from tests.contract.registry.faults import Passing, answers, proxy
 from tests.contract.registry.servers import Running
 
-TOKEN_S: Final = 3.0
-PIECE_S: Final = 1.5  # four of them are more than two tokens' lives
+TOKEN_S: Final = 5.0
+PIECE_S: Final = 2.5  # four of them are two tokens' lives
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 

@@ -19,7 +19,7 @@ from atoll.kit.home import Home
 from atoll.oci.store import chunks
 
 from tests.contract.agent.agents import HERE, Agents
-from tests.contract.agent.node import Node
+from tests.contract.agent.node import Node, unmount_below
 from tests.contract.registry.servers import Running, started
 from tests.service.nodes.cluster import Cluster, eventually
 from tests.service.whole import no_flights, whole_service
@@ -143,5 +143,6 @@ def whole_world(
                 yield World(cluster, registry, settings, tokens, node, runtime, agents)
             finally:
                 agents.close()
+                unmount_below(top)  # what a killed agent had mounted, where the next one failed
                 runtime.close()
                 cluster.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from atoll.oci import registry_referrers
 from atoll.oci.image import INDEX, Descriptor, digest_of
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_errors import RegistryError
@@ -126,6 +127,27 @@ def test_what_was_listed_by_a_tag_before_goes_with_it(
     detach(broken, image.digest)
     assert store.tags() == ("v1", "v1-base")
     assert referrers(store, image.digest) == ()
+
+
+def test_one_whose_client_was_killed_before_it_was_listed_is_found_and_goes(
+    store: RegistryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = saved(store, tree(tmp_path / "root"), "v1")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(registry_referrers, "_list", dies)
+        attached(store, image, 1)
+
+    [found] = referrers(store, image.digest)
+    assert (found.artifact_type, content(store, found)) == (REPORT, b"report 1")
+    attached(store, image, 2)
+    assert len(referrers(store, image.digest)) == 2
+    detach(store, image.digest)
+    assert referrers(store, image.digest) == ()
+    assert store.tags() == ("v1", "v1-base")
+
+
+def dies(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_list_without_end_is_refused(
