@@ -43,6 +43,7 @@ class Containment(StrEnum):
     RUNNING = "running"
     LEAVING = "leaving"  # somebody has its pod deleted, which is held until it is saved
     ENDED = "ended"  # it will never run again; its layer is there while its pod is
+    GONE = "gone"  # it has no pod any more: its node ends it, and removes its layer, within seconds
 
 
 class Containers(Protocol):
@@ -53,7 +54,7 @@ class Containers(Protocol):
         ...
 
     def leaving(self, start_id: str) -> bool:
-        """Whether it is LEAVING and still runs, as far as is known here. Does not block."""
+        """Whether it may run while it is LEAVING or GONE, as far as is known. Does not block."""
         ...
 
 

@@ -6,6 +6,7 @@ import hmac
 
 from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.hold_tokens import SECRET, token_of
+from atoll.checkpoints.lost import REMOVED
 from atoll.checkpoints.models import ServerStatus
 from atoll.checkpoints.servers import Servers
 from atoll.checkpoints.store import running_as
@@ -30,12 +31,15 @@ class Held:
         """Whether the pod of this start may end now.
 
         One that was stopped may: its layer stays while its pod does. One that is being deleted goes
-        with its layer, so that this is a stop too, and it may when nothing of it is unsaved.
+        with its layer, so that this is a stop too, and it may when nothing of it is unsaved. So it is
+        with one that was removed by force, which its node leaves two seconds.
         """
         with self._ground.database.read() as session:
             row = running_as(session, start_id)
-        if row is None or self._ground.containers.state(start_id) is not Containment.LEAVING:
+        state = self._ground.containers.state(start_id) if row is not None else None
+        if row is None or state not in (Containment.LEAVING, Containment.GONE):
             return True
         if row.status in (ServerStatus.RUNNING, ServerStatus.PREPARED):
-            self._servers.ended(row.user, server_segment(row.name), start_id)
+            why = REMOVED if state is Containment.GONE else None
+            self._servers.ended(row.user, server_segment(row.name), start_id, why)
         return False

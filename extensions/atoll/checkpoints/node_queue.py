@@ -70,7 +70,10 @@ def turns(standing: Standing) -> Mapping[str, Turn]:
         elif save.server in servers:
             turn = Turn(False, position, "server_busy", "Another save of it goes on.")
         elif save.node not in standing.present:
-            message = f"The agent of its node {save.node} does not answer."
+            message = (
+                f"The agent of its node {save.node} does not answer. It is saved when the node is"
+                " back; if that is lost for good, the operators can remove it from the cluster."
+            )
             turn = Turn(False, position, "agent_away", message)
         elif busy[save.node] >= standing.per_node:
             message = f"Its node saves others first; {_place(position)}."

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from atoll.checkpoints.models import CheckpointStatus, ServerTarget, Trigger
+from atoll.checkpoints.models import CheckpointStatus, ServerStatus, ServerTarget, Trigger
 from atoll.checkpoints.node_queue import Save, Standing, Turn, turns
 from atoll.checkpoints.origins import at_rest
 from atoll.checkpoints.settings import NodeSettings
@@ -87,6 +87,17 @@ def standing(session: Session, settings: NodeSettings, now: datetime) -> Standin
         per_node=settings.per_node,
         at_once=settings.at_once,
     )
+
+
+def unsettled_in_containers(session: Session, pod: str | None = None) -> list[ServerRow]:
+    """Servers that may have something unsaved in a container; of the pod NAMESPACE/NAME alone."""
+    unsettled = (ServerStatus.RUNNING, ServerStatus.UNSAVED, ServerStatus.SAVING)
+    query = select(ServerRow).where(
+        ServerRow.contained, ServerRow.container.is_not(None), ServerRow.status.in_(unsettled)
+    )
+    if pod is not None:
+        query = query.where(ServerRow.container.startswith(f"{pod}/", autoescape=True))
+    return list(session.scalars(query))
 
 
 def leased(status: str, until: datetime | None, now: datetime) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from atoll.checkpoints.ground import Containment
+from atoll.checkpoints.lost import Lost
 from atoll.checkpoints.models import Place, ServerStatus
 from atoll.checkpoints.pod_policy import Act, Kept, SeenPod, decide
 from atoll.checkpoints.service import Checkpoints
@@ -77,18 +78,20 @@ class PodList:
         pod = self.of_start(start_id)
         if pod is not None and not pod.ended and pod.metadata.deletion_timestamp is None:
             pod = self._now(pod)
-        if pod is None or pod.ended:
+        if pod is None:
+            return Containment.GONE
+        if pod.ended:
             return Containment.ENDED
         if pod.metadata.deletion_timestamp is not None:
             return Containment.LEAVING
         return Containment.ENDED if pod.ended_in(CONTAINER) else Containment.RUNNING
 
     def leaving(self, start_id: str) -> bool:
-        """Whether it is being deleted and its server still runs, as far as the list says."""
+        """Whether its server may run while it is being deleted, or is gone, as far as the list says."""
         pod = self.of_start(start_id)
-        if pod is None or pod.ended_in(CONTAINER):
-            return False
-        return pod.metadata.deletion_timestamp is not None
+        if pod is None:
+            return True
+        return not pod.ended_in(CONTAINER) and pod.metadata.deletion_timestamp is not None
 
     def _now(self, pod: Pod) -> Pod | None:
         """This very pod as it is now, None where it is gone."""
@@ -154,6 +157,7 @@ class PodReconciler:
     def __init__(self, pods: PodList, checkpoints: Checkpoints) -> None:
         self._pods = pods
         self._checkpoints = checkpoints
+        self._lost = Lost(pods, checkpoints.servers, checkpoints.nodes)
         self._acts: dict[Act, Callable[[Pod, ServerRow], None]] = {
             Act.PLACE: self._place,
             Act.TELL_ENDED: self._tell_ended,
@@ -165,7 +169,10 @@ class PodReconciler:
     async def pending(self) -> Iterable[str]:
         """All pods, once they are listed, and servers whose pod is gone."""
         await self._pods.informer.wait_synced()
-        await asyncio.to_thread(self._missing)
+        there = {
+            pod.metadata.annotations.get(START) for pod in self._pods.informer.snapshot().values()
+        }
+        await asyncio.to_thread(self._lost.look, there)
         return self._pods.informer.snapshot()
 
     async def reconcile(self, key: str) -> float | None:
@@ -197,6 +204,7 @@ class PodReconciler:
     def _step(self, key: str) -> float | None:
         pod = self._pods.informer.snapshot().get(key)
         if pod is None:
+            self._lost.look_at(key)
             return None
         row = self._row(pod)
         act = decide(_seen(pod), _kept(row))
@@ -245,25 +253,6 @@ class PodReconciler:
     def _delete(self, pod: Pod, row: ServerRow) -> None:
         self._pods.delete(pod)
         log.info("%s is saved and deleted", pod.metadata.name, extra={"server": _subject(pod)})
-
-    def _missing(self) -> None:
-        """Servers that are not saved as far as is written down, and whose pod the cluster has not."""
-        there = {
-            pod.metadata.annotations.get(START) for pod in self._pods.informer.snapshot().values()
-        }
-        for row in self._checkpoints.servers.in_containers():
-            if row.running_id in there or row.container is None:
-                continue
-            if not self._pods.gone(row.container.split("/")[1]):  # a list may be behind
-                continue
-            if row.status == ServerStatus.RUNNING:
-                why = "Its pod was removed from the cluster by force, or its node was lost."
-                self._checkpoints.servers.ended(
-                    row.user, server_segment(row.name), row.start_id, why
-                )
-            elif self._pods.node_gone(row.node):
-                self._checkpoints.nodes.lost(row)
-                log.warning("%s is lost with its node %s", row.container, row.node)
 
 
 def place_of(pod: Pod) -> Place | None:

@@ -22,6 +22,7 @@ from atoll.checkpoints.models import (
 from atoll.checkpoints.naming import checked_server, checked_user
 from atoll.checkpoints.node_queue import Turn
 from atoll.checkpoints.node_results import LOST
+from atoll.checkpoints.node_store import unsettled_in_containers
 from atoll.checkpoints.nodes import Nodes
 from atoll.checkpoints.store import (
     ServerRow,
@@ -31,7 +32,6 @@ from atoll.checkpoints.store import (
     known_checkpoint,
     server_subject,
     servers_page,
-    unsettled_servers,
     working_checkpoints,
 )
 from atoll.checkpoints.targets import Targets
@@ -166,12 +166,10 @@ class Servers:
             if again.ended_why is None and again.running_id == row.running_id:
                 change_server(session, again, ended_why=why)
 
-    def in_containers(self) -> list[ServerRow]:
-        """The servers that run in containers, and those whose containers are being saved."""
+    def in_containers(self, pod: str | None = None) -> list[ServerRow]:
+        """The servers that may have something unsaved in a container; of this one pod alone."""
         with self._ground.database.read() as session:
-            rows = unsettled_servers(session)
-        here = (ServerStatus.RUNNING, ServerStatus.SAVING)
-        return [row for row in rows if row.contained and row.container and row.status in here]
+            return unsettled_in_containers(session, pod)
 
     def ended(
         self, user: str, segment: str, start_id: str | None = None, why: str | None = None

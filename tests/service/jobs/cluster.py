@@ -45,6 +45,7 @@ class Cluster:
     run: bool = True  # pods are run as processes; else they stay as they are told to be
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     version: int = 0
+    log: list[tuple[int, str, str]] = field(default_factory=list)  # version, kind, line
     watchers: list[tuple[str, asyncio.Queue[str]]] = field(default_factory=list)
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -56,6 +57,7 @@ class Cluster:
         self.version += 1
         thing["metadata"]["resourceVersion"] = str(self.version)
         line = json.dumps({"type": change, "object": thing}) + "\n"
+        self.log.append((self.version, kind, line))
         for watched, queue in self.watchers:
             if watched == kind:
                 queue.put_nowait(line)
@@ -193,14 +195,14 @@ class Server:
         return JSONResponse(thing, 201)
 
     async def watched(self, kind: str, since: int) -> AsyncIterator[str]:
-        """Changes from now on, after what came between list and watch."""
+        """Changes from now on, after what came since then."""
         cluster = self.cluster
         queue: asyncio.Queue[str] = asyncio.Queue()
         cluster.watchers.append((kind, queue))
         try:
-            for (of, _), thing in list(cluster.objects.items()):
-                if of == kind and int(thing["metadata"]["resourceVersion"]) > since:
-                    yield json.dumps({"type": "MODIFIED", "object": thing}) + "\n"
+            for version, of, line in list(cluster.log):
+                if of == kind and version > since:
+                    yield line
             while not cluster.away:
                 with suppress(TimeoutError):
                     yield await asyncio.wait_for(queue.get(), 0.2)
@@ -208,7 +210,7 @@ class Server:
             cluster.watchers.remove((kind, queue))
 
     async def single(self, request: Request) -> Response:
-        """Get, delete."""
+        """Get, delete, patch."""
         cluster = self.cluster
         kind, name = request.path_params["kind"], request.path_params["name"]
         thing = cluster.objects.get((kind, name))
@@ -216,6 +218,8 @@ class Server:
             return problem(503 if cluster.away else 404, f"{kind} {name!r} not found")
         if request.method == "GET":
             return JSONResponse(thing)
+        if request.method == "PATCH":
+            return self.patch(kind, thing, await request.json())
         options = await request.json() if await request.body() else {}
         uid = options.get("preconditions", {}).get("uid")
         if uid not in (None, thing["metadata"]["uid"]):
@@ -229,6 +233,20 @@ class Server:
         thing["metadata"]["deletionTimestamp"] = due.strftime("%Y-%m-%dT%H:%M:%SZ")
         cluster.told(kind, "MODIFIED", thing)
         cluster.begin(cluster.end_pod(thing, grace_s))
+        return JSONResponse(thing)
+
+    def patch(self, kind: str, thing: Object, operations: list[Object]) -> Response:
+        """A JSON patch of objects in objects."""
+        for one in operations:
+            *parents, last = (part.replace("~1", "/") for part in one["path"].split("/")[1:])
+            place = thing
+            for part in parents:
+                place = place[part]
+            if one["op"] == "test" and place.get(last) != one["value"]:
+                return problem(422, f"testing {one['path']} failed")
+            if one["op"] == "add":
+                place[last] = one["value"]
+        self.cluster.told(kind, "MODIFIED", thing)
         return JSONResponse(thing)
 
     async def printed(self, request: Request) -> Response:
@@ -268,8 +286,10 @@ def build(cluster: Cluster) -> Starlette:
         routes=[
             Route("/control", server.control, methods=["GET", "POST"]),
             Route(f"{path}/{{name}}/log", server.printed),
+            Route("/api/v1/{kind}", server.collection, methods=["GET", "POST"]),
+            Route("/api/v1/{kind}/{name}", server.single, methods=["GET", "DELETE"]),
             Route(path, server.collection, methods=["GET", "POST"]),
-            Route(f"{path}/{{name}}", server.single, methods=["GET", "DELETE"]),
+            Route(f"{path}/{{name}}", server.single, methods=["GET", "DELETE", "PATCH"]),
         ],
         lifespan=lifespan,
     )

@@ -115,4 +115,4 @@ def test_who_waits_is_told_the_position_and_the_reason(cluster: Cluster) -> None
     assert "node-2" in str(cluster.server("dora").message)
     started = cluster.send(client.start("dora", "", StartRequest(contained=True)), "hub")
     expected = "Your last stop waits to be saved: the agent of its node node-2 does not answer."
-    assert started.message == expected
+    assert started.message.startswith(expected)

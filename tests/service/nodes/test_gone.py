@@ -1,0 +1,191 @@
+"""Pods that are gone without their servers being saved: what is saved all the same, and what is told."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from atoll.checkpoints import client
+from atoll.checkpoints.lost import REMOVED
+from atoll.checkpoints.models import (
+    CheckpointStatus,
+    Place,
+    Preparation,
+    ServerStatus,
+    StartRequest,
+)
+from atoll.hub.options import choices
+from atoll.kit.errors import UnavailableError
+from atoll.kit.http import Connection
+
+from .cluster import NODE, Cluster, eventually
+from .kubernetes import NAME, SERVERS, Kubernetes
+
+LOOKED_AT_S = 11.0  # the service looks for pods that are gone every ten seconds
+
+
+@pytest.fixture
+def settings(kubernetes: Kubernetes) -> dict[str, object]:
+    """The service looks after the pods of that cluster."""
+    kubernetes.node()
+    return {"nodes": {"lease_s": 3}, "kubernetes": kubernetes.section}
+
+
+@dataclass
+class Ada:
+    """Her server, by all who are about it: hub, kubelet, agent."""
+
+    cluster: Cluster
+    kubernetes: Kubernetes
+    start: Preparation
+    container: Path
+
+    def released(self) -> bool:
+        """As the atoll-hold of her pod: whether it may go."""
+        with Connection(self.cluster.url, self.start.hold_token) as service:
+            return service.send(client.hold(self.start.start_id)).release
+
+    def notice(self) -> str:
+        """What the page says on which she starts it again."""
+        server, listed = self.cluster.server(), self.cluster.checkpoints()
+        return str(choices(server, listed, datetime.now(UTC))["notice"])
+
+
+def started(cluster: Cluster, kubernetes: Kubernetes, name: str = NAME) -> Ada:
+    """Her server is started as a pod, which has a container with a directory."""
+    cluster.send(client.start("ada", "", StartRequest(contained=True)), "hub")
+    return in_pod(cluster, kubernetes, name)
+
+
+def in_pod(cluster: Cluster, kubernetes: Kubernetes, name: str = NAME) -> Ada:
+    """The start that was asked for is carried out."""
+    found = eventually(
+        lambda: cluster.send(client.preparation("ada", ""), "hub"), lambda found: found.ready
+    )
+    kubernetes.pod(found.start_id, name)
+    container = f"{SERVERS}/{name}/notebook"
+    (cluster.root / container).mkdir(parents=True)
+    image = f"registry.example/atoll/notebook@{found.environment or cluster.base}"
+    place = Place(node=NODE, container=container, image=image)
+    cluster.send(client.started("ada", "", found.start_id, place), "hub")
+    return Ada(cluster, kubernetes, found, cluster.root / container)
+
+
+@pytest.fixture
+def ada(cluster: Cluster, kubernetes: Kubernetes) -> Ada:
+    return started(cluster, kubernetes)
+
+
+def test_a_pod_that_is_removed_by_force_is_held_by_its_hook_until_it_is_saved(
+    cluster: Cluster, ada: Ada
+) -> None:
+    (ada.container / "notes").write_text("kept")
+    assert ada.released()  # nobody deletes it, so that whatever ends it keeps its layer
+    ada.kubernetes.remove()
+    eventually(ada.released, lambda released: not released)
+    assert cluster.server().status in (ServerStatus.UNSAVED, ServerStatus.SAVING)
+    assert cluster.server().ended_why == REMOVED
+    assert not ada.released()
+
+    cluster.agent()
+    saved = cluster.saved()
+
+    assert ada.released()
+    assert cluster.files(saved.environment) == {"notes"}
+    assert REMOVED in ada.notice()
+    assert "lost" not in ada.notice().replace(REMOVED, ""), "nothing of it is"
+
+
+def test_it_is_seen_without_the_hook_and_whoever_says_first_that_it_ended(
+    cluster: Cluster, ada: Ada
+) -> None:
+    ada.kubernetes.remove()
+    cluster.end()  # the hub, which knows no reason
+    found = eventually(cluster.server, lambda one: one.ended_why is not None)
+    assert found.ended_why == REMOVED
+
+
+def test_where_the_node_has_removed_the_container_too_the_loss_is_told_and_the_last_save_is_next(
+    cluster: Cluster, kubernetes: Kubernetes, ada: Ada
+) -> None:
+    cluster.agent()
+    (ada.container / "early").write_text("kept")
+    early = cluster.final(cluster.save().id)
+    assert early.status == CheckpointStatus.READY
+    (ada.container / "late").write_text("lost")
+    ada.container.rename(ada.container.with_name("gone"))
+    kubernetes.remove()
+
+    saved = cluster.saved()
+
+    assert saved.environment == early.digest
+    assert cluster.files(saved.environment) == {"early"}
+    assert "What was changed since the last save is lost" in str(saved.message)
+    assert REMOVED in ada.notice()
+    assert "is lost" in ada.notice()
+    assert cluster.checkpoints()[0].status == CheckpointStatus.FAILED
+    again = started(cluster, kubernetes, "jupyter-ada-2")
+    assert again.start.environment == early.digest
+    assert cluster.server().ended_why is None
+
+
+def test_a_start_that_waits_for_a_lost_node_goes_on_when_that_is_removed(
+    cluster: Cluster, kubernetes: Kubernetes, ada: Ada
+) -> None:
+    agent = cluster.agent()
+    (ada.container / "early").write_text("kept")
+    early = cluster.final(cluster.save().id)
+    agent.kill()
+    agent.wait()
+    (ada.container / "late").write_text("lost")
+    kubernetes.remove()
+    eventually(cluster.server, lambda one: one.status == ServerStatus.SAVING)
+    cluster.send(client.start("ada", "", StartRequest(contained=True)), "hub")
+    kubernetes.lose_node()
+
+    found = eventually(
+        lambda: cluster.send(client.preparation("ada", ""), "hub"), lambda found: found.ready, 60
+    )
+
+    assert found.environment == early.digest
+    assert found.fallback is not None
+    assert f"gone with its node {NODE}" in found.fallback
+    newest = cluster.checkpoints()[0]
+    assert (newest.status, newest.reason) == (CheckpointStatus.FAILED, "node_lost")
+    in_pod(cluster, kubernetes, "jupyter-ada-2")
+    assert cluster.server().status == ServerStatus.RUNNING
+
+
+def test_nothing_is_given_up_while_the_node_or_the_pod_is_there_or_nobody_can_tell(
+    cluster: Cluster, kubernetes: Kubernetes, ada: Ada
+) -> None:
+    kubernetes.away(True)
+    with pytest.raises(UnavailableError):
+        ada.released()
+    assert cluster.server().status == ServerStatus.RUNNING
+    kubernetes.away(False)
+    eventually(lambda: held(ada), bool)
+
+    cluster.end()
+    kubernetes.ended()
+    told = eventually(cluster.server, lambda one: f"node {NODE} does not" in str(one.message))
+    assert told.status == ServerStatus.SAVING
+    kubernetes.lose_node()
+    time.sleep(LOOKED_AT_S)
+    assert cluster.server().status == ServerStatus.SAVING, "its pod is there"
+    kubernetes.remove()
+    saved = cluster.saved()
+    assert f"gone with its node {NODE}" in str(saved.message)
+    assert saved.environment is None
+
+
+def held(ada: Ada) -> bool:
+    """Whether atoll-hold is answered."""
+    try:
+        ada.released()
+    except UnavailableError:
+        return False
+    return True
