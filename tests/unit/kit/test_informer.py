@@ -218,6 +218,19 @@ async def test_what_was_compacted_meanwhile_is_listed_anew_and_told(
     assert server.lists == 2
 
 
+async def test_a_server_that_forgets_what_it_has_just_said_is_not_asked_without_pause(
+    server: ApiServer, informer: Informer[Pod]
+) -> None:
+    server.oldest = 1 << 40
+    await server.put("a")
+    await informer.wait_synced()
+    await asyncio.sleep(2.0)
+    assert server.lists <= 4
+    server.oldest = 0
+    await server.put("b")
+    await eventually(lambda: "x/b" in informer.snapshot())
+
+
 async def test_a_server_that_is_away_is_asked_again(
     server: ApiServer, informer: Informer[Pod]
 ) -> None:

@@ -102,6 +102,9 @@ class Informer(Generic[T]):
                     failures = 0
                 except _TooOldError:
                     self._version = ""  # listed anew at once: nothing is wrong
+                    failures = 1 if clock() - began > LAST_DELAY_S else failures + 1
+                    if failures > 1:  # unless it forgets what it has just said
+                        await asyncio.sleep(back_off(failures - 1))
                 except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, OSError) as error:
                     failures = 1 if clock() - began > LAST_DELAY_S else failures + 1
                     delay = back_off(failures)
