@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 from atoll.checkpoints import client
 from atoll.checkpoints.models import CheckpointStatus, OrphanKind, ServerStatus, Trigger
+from atoll.kit.console import Exit
 from atoll.kit.errors import ForbiddenError
 
 from tests.kubernetes.away import without_agents
@@ -295,7 +299,8 @@ def test_what_belongs_to_nobody_is_listed_for_administrators_and_left_alone(
     for one in (pod, claim):
         kubectl("create", *there, "-f", "-", given=json.dumps(one).encode())
     try:
-        with platform.user("admin", admin=True).connection() as service:
+        admin = platform.user("admin", admin=True)
+        with admin.connection() as service:
             found = eventually(
                 lambda: service.send(client.orphans()).items, lambda found: len(found) == 2, 30.0
             )
@@ -303,6 +308,13 @@ def test_what_belongs_to_nobody_is_listed_for_administrators_and_left_alone(
             (OrphanKind.POD, platform.servers, "lost", "ghost"),
             (OrphanKind.VOLUME, platform.servers, "claim-of-nobody", "ghost"),
         }
+        listed = command(admin, "servers", "orphans")
+        assert listed.returncode == 0, listed.stderr
+        for word in ("lost", "claim-of-nobody", "ghost", "may be unsaved", "no such user"):
+            assert word in " ".join(listed.stdout.split()), listed.stdout
+        refusal = command(platform.user("ada"), "servers", "orphans")
+        assert (refusal.returncode, refusal.stdout) == (Exit.DENIED, "")
+        assert "administrator" in refusal.stderr
         with (
             platform.user("ada").connection() as service,
             pytest.raises(ForbiddenError),
@@ -312,6 +324,18 @@ def test_what_belongs_to_nobody_is_listed_for_administrators_and_left_alone(
             assert "deletionTimestamp" not in kubectl("get", name, *there, "-o", "json")
     finally:
         kubectl("delete", *there, "pod/lost", "pvc/claim-of-nobody", "--wait=false")
+
+
+def command(person: Person, *words: str) -> subprocess.CompletedProcess[str]:
+    """`atoll`, in a shell of somebody's anywhere."""
+    ours = {
+        "ATOLL_URL": f"{person.platform.url}services/atoll/",
+        "ATOLL_TOKEN": person.token(),
+        "COLUMNS": "200",
+    }
+    program = [sys.executable, "-m", "atoll.apps.cli", *words]
+    environ = {**os.environ, **ours}
+    return subprocess.run(program, env=environ, capture_output=True, text=True, check=False)
 
 
 def test_what_cannot_start_says_why(platform: Platform) -> None:
