@@ -1,4 +1,4 @@
-"""A package index of a few wheels beside the platform, which servers and jobs reach."""
+"""A package index beside the platform, which servers and jobs reach: pypiserver, see `images/index`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from typing import Any, Final
 from tests.kubernetes.driver import Platform, kubectl
 
 INDEX: Final = "test-index"
-"""Its Service; `values.yaml` tells jobs of it."""
-_IMAGE: Final = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll/singleuser:{os.environ.get('TAG', 'dev')}"
+"""Its Service; `values.yaml` tells jobs and a profile of it."""
+_IMAGE: Final = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll-test/index:{os.environ.get('TAG', 'dev')}"
 _PORT: Final = 8000
 
 
-def offer(platform: Platform, wheels: Sequence[Path]) -> list[str]:
-    """Serve these wheels; the options with which pip finds them."""
+def offer(platform: Platform, wheels: Sequence[Path] = ()) -> list[str]:
+    """Serve these wheels beside those that it has; the options with which pip finds them."""
+    # one that is there would see other wheels only a minute later
+    gone = ("--ignore-not-found", "--grace-period=1")
+    kubectl("delete", "pod", INDEX, "-n", platform.namespace, *gone)
     for thing in _things(wheels):
         thing["metadata"] = {"name": INDEX, "labels": {"app": INDEX}}
         document = json.dumps({"apiVersion": "v1", **thing}).encode()
@@ -31,20 +34,16 @@ def offer(platform: Platform, wheels: Sequence[Path]) -> list[str]:
 
 def _things(wheels: Sequence[Path]) -> list[dict[str, Any]]:
     content = {one.name: base64.b64encode(one.read_bytes()).decode() for one in wheels}
-    places = [
-        {"key": one.name, "path": f"simple/{one.name.partition('-')[0]}/{one.name}"}
-        for one in wheels
-    ]
     container = {
         "name": "index",
         "image": _IMAGE,
-        "command": ["/opt/atoll/bin/python", "-m", "http.server", "-d", "/srv/index", str(_PORT)],
         "volumeMounts": [{"name": "wheels", "mountPath": "/srv/index"}],
         "readinessProbe": {"httpGet": {"path": "/simple/", "port": _PORT}, "periodSeconds": 1},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "runAsNonRoot": True,
+            "runAsUser": 1000,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
@@ -52,7 +51,7 @@ def _things(wheels: Sequence[Path]) -> list[dict[str, Any]]:
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
         "containers": [container],
-        "volumes": [{"name": "wheels", "configMap": {"name": INDEX, "items": places}}],
+        "volumes": [{"name": "wheels", "configMap": {"name": INDEX}}],
     }
     ports = [{"name": "http", "port": _PORT}]
     return [
