@@ -20,6 +20,7 @@ from atoll.jobs.models import Job, JobRequest, JobStatus, Notebook, Resources
 from atoll.jobs.settings import JobSettings
 from atoll.kit.home import Home
 
+from tests.kubernetes import simulated
 from tests.kubernetes.driver import kubectl
 from tests.service.jobs.platform import Atoll, eventually, notebook, printed
 from tests.service.jobs.service_under_test import SHARED
@@ -28,7 +29,7 @@ from tests.service.jobs.test_kills import Platform
 IMAGE = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll/singleuser:{os.environ.get('TAG', 'dev')}"
 SETTINGS = JobSettings(
     runner="kubernetes", image=IMAGE, places=4, cpu=0.1, cpu_most=10_000, memory="1G", grace_s=5,
-    pull_within_s=5,
+    pull_within_s=5, gpu_most=8,
 )  # fmt: skip
 GATE = "/tmp/gate"
 WAITS = f"import os, time\nwhile not os.path.exists({GATE!r}): time.sleep(0.05)"
@@ -257,6 +258,40 @@ def test_a_job_that_fits_no_node_says_so_in_the_schedulers_words(atoll: Atoll, k
     eventually(lambda: kube.pod(job), lambda pod: pod and pod["metadata"]["uid"] != first, LONG_S)
     atoll.send(client.stop(job.id))
     assert final(atoll, job).status == JobStatus.STOPPED
+    kube.nothing_is_left(job)
+
+
+def test_a_job_with_gpus_runs_where_there_are_some_and_else_says_what_is_lacking(
+    atoll: Atoll, kube: Kube
+) -> None:
+    node = json.loads(kubectl("get", "nodes", "-l", "type!=kwok", "-o", "json"))["items"][0]
+    with simulated.gpus(2, node["metadata"]["name"]):
+        job = submit(atoll, notebook(WAITS), gpu=1)
+        many = submit(atoll, notebook("1"), gpu=2)
+        assert in_cell(atoll, job, 1).status == JobStatus.RUNNING, atoll.log(job)
+        limits = kube.pod(job)["spec"]["containers"][0]["resources"]["limits"]
+        assert limits["nvidia.com/gpu"] == "1"
+        told = atoll.until(many, lambda found: found.reason == "unschedulable", LONG_S)
+        assert "Insufficient nvidia.com/gpu" in str(told.message)
+        kube.open_gate(job)
+        assert final(atoll, job).status == JobStatus.SUCCEEDED
+        done = final(atoll, many)  # the other one's GPU is free again
+        assert done.status == JobStatus.SUCCEEDED, done
+    kube.nothing_is_left(many)
+
+
+def test_a_job_that_takes_longer_than_it_may_is_ended_and_told_so(atoll: Atoll, kube: Kube) -> None:
+    request = JobRequest(
+        notebook=notebook("print('kept')", "import time\ntime.sleep(600)"),
+        environment="base",
+        timeout_s=60,
+    )
+    job = atoll.send(client.submit(request))
+    done = final(atoll, job)
+
+    assert (done.status, done.reason) == (JobStatus.FAILED, "time_limit"), (done, atoll.log(done))
+    assert "time limit of 1 minute in cell 2" in str(done.message)
+    assert "kept" in printed(atoll.output(done))
     kube.nothing_is_left(job)
 
 

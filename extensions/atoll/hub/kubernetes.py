@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -22,6 +23,7 @@ from atoll.checkpoints import client
 from atoll.checkpoints.models import LAST, Place, StartRequest
 from atoll.hub import pod_manifest, pod_refusals, storage
 from atoll.hub.images import Kept
+from atoll.hub.pod_refusals import Attempt
 from atoll.hub.pod_states import NOTEBOOK, Step, Trouble
 from atoll.hub.pods import PodSpawner
 from atoll.hub.profiles import Profile
@@ -175,7 +177,22 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
     async def shortages(self) -> dict[str, str]:
         """Why profiles cannot start now, where the cluster's nodes tell."""
         offered = self.profiles.to(self.groups)
-        return await self._scarcity.of(offered, self.api, self.k8s_api_request_timeout)
+        return await self._scarce(offered)
+
+    async def _scarce(self, profiles: Mapping[str, Profile]) -> dict[str, str]:
+        timeout_s = self.k8s_api_request_timeout
+        return await self._scarcity.of(profiles, self.api, timeout_s, self.user.name)
+
+    async def _attempt(self) -> Attempt:
+        """With how the GPUs stand, where the profile has some."""
+        attempt = await super()._attempt()
+        name = self.asked("profile")
+        profile = self.profiles.profiles.get(name)
+        if profile is None or self.profile_list:
+            return attempt
+        taken = profile.sized(self.asked("size")).model_copy(update={"sizes": {}})
+        scarce = (await self._scarce({name: taken})).get(name, "")
+        return dataclasses.replace(attempt, scarce=scarce)
 
     async def own_form(self) -> str:
         """KubeSpawner's own form of a `profile_list`, empty for none."""

@@ -33,6 +33,7 @@ class Attempt:
     saved_environment: bool = False  # the image is a saved environment
     log: str = ""  # the end of the server's log
     contact: str = ""  # whom a user may ask
+    scarce: str = ""  # how the GPUs stand that it asks for, such as `waits: all 2 GPU in use`
 
 
 def refusal(step: Step, attempt: Attempt, waited_s: float = 0) -> StartRefused:
@@ -155,9 +156,11 @@ def _words(step: Step, attempt: Attempt, waited_s: float) -> tuple[str, str]:
     return _TOLD[step.trouble](step, attempt, waited_s)
 
 
-def _no_node(step: Step, _attempt: Attempt, waited_s: float) -> tuple[str, str]:
+def _no_node(step: Step, attempt: Attempt, waited_s: float) -> tuple[str, str]:
     waited = f" within {waited_s:.0f} s" if waited_s else ""
-    return f"No node had room for your server{waited}: {step.message.partition(': ')[2]}.", (
+    scarce = attempt.scarce.removeprefix("waits: ").removeprefix("cannot start: ")
+    gpus = f" GPUs: {scarce}." if scarce else ""
+    return f"No node had room for your server{waited}: {step.message.partition(': ')[2]}.{gpus}", (
         "Choose a smaller size or another profile, or try again later."
     )
 

@@ -96,9 +96,9 @@ class Scarcity:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def of(
-        self, profiles: Mapping[str, Profile], api: Any, timeout_s: float
+        self, profiles: Mapping[str, Profile], api: Any, timeout_s: float, asks: str = ""
     ) -> dict[str, str]:
-        """By profile, how many of its GPUs are free, or why it cannot start now."""
+        """By profile, how many of its GPUs are free, or why it cannot start now, for who `asks`."""
         wanted = {name: gpu for name, one in profiles.items() if (gpu := _gpu(one)) is not None}
         if not wanted:
             return {}
@@ -112,11 +112,11 @@ class Scarcity:
                 self._at = self.clock()
         if not self._seen.known:
             return {}
-        return {name: said(profiles[name], gpu, self._seen) for name, gpu in wanted.items()}
+        return {name: said(profiles[name], gpu, self._seen, asks) for name, gpu in wanted.items()}
 
 
-def said(profile: Profile, gpu: Gpu, seen: Seen) -> str:
-    """How the GPUs of a profile stand: `1 of 4 free`, or why it cannot start now."""
+def said(profile: Profile, gpu: Gpu, seen: Seen, asks: str = "") -> str:
+    """How the GPUs of a profile stand: `1 of 4 free`, or why it cannot start now, for who `asks`."""
     nodes = [one for one in seen.nodes if profile.node_selector.items() <= one.labels.items()]
     has = sum(one.has.get(gpu.resource, 0) for one in nodes)
     free = [one.has.get(gpu.resource, 0) - one.used.get(gpu.resource, 0) for one in nodes]
@@ -127,7 +127,7 @@ def said(profile: Profile, gpu: Gpu, seen: Seen) -> str:
         return f"{sum(max(0, one) for one in free)} of {has} {kind} free"
     if gpu.count > max((one.has.get(gpu.resource, 0) for one in nodes), default=0):
         return f"cannot start: no node has {gpu.count} {kind}"
-    waiting = [user for user, resource in seen.waiting if resource == gpu.resource]
+    waiting = [user for user, resource in seen.waiting if resource == gpu.resource and user != asks]
     before = f"; {_people(waiting)} asked before you" if waiting else ""
     left = sum(max(0, one) for one in free)
     state = f"{left} of {has} {kind} free, not {gpu.count} on one node" if left else (

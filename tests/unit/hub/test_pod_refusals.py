@@ -54,6 +54,14 @@ def test_what_happened_is_told_in_words(step: Step, said: str) -> None:
     assert said in str(pod_refusals.refusal(step, ATTEMPT, 600))
 
 
+def test_where_gpus_are_scarce_their_numbers_are_told() -> None:
+    step = _step(Trouble.NO_NODE, "0/2 nodes: Insufficient nvidia.com/gpu")
+    scarce = Attempt(image="x", scarce="waits: all 2 GPU in use; bo asked before you", contact="us")
+    said = str(pod_refusals.refusal(step, scarce, 8))
+    assert "within 8 s: y. GPUs: all 2 GPU in use; bo asked before you." in said
+    assert "Ask us." in said
+
+
 def test_another_processor_is_seen_in_the_log_too() -> None:
     attempt = Attempt(image="x", log="exec /opt/atoll/bin/jupyterhub-singleuser: exec format error")
     said = str(pod_refusals.refusal(_step(Trouble.ENDED, exit_code=1), attempt))

@@ -120,6 +120,11 @@ async def test_what_was_seen_is_looked_at_again_after_a_while() -> None:
     assert api.looks == 2
 
 
+async def test_nobody_asks_before_themselves() -> None:
+    found = await Scarcity().of({"gpu": _profile(4)}, Api(), 5, "bo")
+    assert found == {"gpu": "waits: 2 of 4 GPU free, not 4 on one node"}
+
+
 async def test_profiles_without_gpus_cost_nothing() -> None:
     api = Api()
     assert await Scarcity().of({"cpu": Profile(title="CPU")}, api, 5) == {}
