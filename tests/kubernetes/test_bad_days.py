@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 import pytest
-from atoll.checkpoints.models import ServerStatus
+from atoll.checkpoints.models import ServerStatus, Trigger
 
 from tests.kubernetes.away import without_agents, without_database, without_registry
 from tests.kubernetes.driver import Platform, kubectl
@@ -142,15 +142,21 @@ def test_a_server_over_its_ephemeral_storage_is_ended_and_its_user_told(
     pia = platform.user("pia")
     pia.start(profile="tight")
     pia.install(make_wheel(tmp_path, "isopod", "1.0"))
+    by_itself = eventually(lambda: [one for one in pia.checkpoints() if one.digest], bool, 120)[0]
+    assert by_itself.trigger == Trigger.AUTOMATIC
     pia.sh("head -c 300000000 /dev/urandom > /opt/environment/big", check=False)
     eventually(pia.servers, lambda found: not found, 180)
     found = eventually(pia.server, lambda one: one.status == ServerStatus.SAVED, 120)
     # a node that evicts a pod removes its containers at once: it cannot be saved, but must be said
     assert "What was changed since the last save is lost" in str(found.message)
+    assert "when it was saved by itself" in str(found.message)
+    assert found.environment == by_itself.digest
     assert "storage" in str(found.ended_why)
     shown = pia.http.get("hub/spawn").text
     assert "ended by its node" in shown
     assert "is lost" in shown
     pia.start(profile="standard")
+    assert pia.run("isopod") == "isopod 1.0\n"
+    assert pia.sh("ls /opt/environment/big", check=False) == ""
     pia.stop()
     pia.settled()
