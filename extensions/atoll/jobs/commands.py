@@ -219,14 +219,14 @@ def fetch_output(
 
 @jobs.command("stop")
 def stop_job(id_: IdArgument) -> None:
-    """Stop a job; what it made so far is kept.
+    """Stop a job, and what runs it again; what it made so far is kept.
 
     Example: `atoll jobs stop j-0192f0c1a2b3c4d5e6f7a8`
     """
-    from atoll.jobs import client, handle
+    from atoll.jobs import handle
 
     with session.connect() as connection:
-        found = handle.wait(connection, connection.send(client.stop(id_)))
+        found = handle.wait(connection, handle.stop(connection, id_))
     console.say(handle.sentence(found))
 
 

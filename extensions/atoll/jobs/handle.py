@@ -127,8 +127,8 @@ class Job:
         return found
 
     def stop(self) -> Job:
-        """Ask for it to be stopped; `wait(check=False)` returns once it is."""
-        self._found = self._connection.send(client.stop(self.id))
+        """Ask for it to be stopped, and not run again; `wait(check=False)` returns once it is."""
+        self._found = stop(self._connection, self.id)
         return self
 
     def again(self) -> Job:
@@ -259,6 +259,14 @@ def wait(
             time.sleep(pause)
             pause = min(_LOOK_MOST_S, pause * 1.5)
             found = connection.send(client.job(following))
+    return found
+
+
+def stop(connection: Connection, id_: str) -> models.Job:
+    """Ask for a job to be stopped, or for the one that runs it again where it has failed already."""
+    found = connection.send(client.stop(id_))
+    while found.status.final and found.retried_by is not None:
+        found = connection.send(client.stop(found.retried_by))
     return found
 
 

@@ -64,6 +64,15 @@ def test_what_was_stopped_or_took_too_long_is_not_run_again(atoll: Atoll) -> Non
     assert (ended.reason, ended.retried_by) == ("time_limit", None)
 
 
+def test_stopping_a_job_stops_the_one_that_runs_it_again(atoll: Atoll, tmp_path: Path) -> None:
+    waits = f"import time\nwhile not Path({str(tmp_path / 'gate')!r}).exists(): time.sleep(0.1)"
+    first = atoll.run(notebook(fails_until(tmp_path, 1), waits), retries=5)
+    with Connection(f"{atoll.url}api/v1/", "ada") as connection:
+        last = handle.wait(connection, handle.stop(connection, first.id), 60.0, quiet=True)
+    assert (last.status, last.retry_of, last.retried_by) == (JobStatus.STOPPED, first.id, None)
+    assert atoll.job(first).status is JobStatus.FAILED
+
+
 def test_one_of_them_can_be_deleted(atoll: Atoll, tmp_path: Path) -> None:
     first = atoll.run(notebook(fails_until(tmp_path, 1)), retries=1)
     assert first.retried_by is not None
