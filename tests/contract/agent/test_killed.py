@@ -70,6 +70,16 @@ MOMENTS: Final = {
     "live: before it is told": Moment(f"{_AGENT}.process:Agent._deliver:before", True, images=1),
 }
 
+OFTEN: Final = {
+    "scanned",
+    "with a part of the layer sent",
+    "with the image's manifest put",
+    "before it is told",
+    "live: while it is frozen",
+    "live: with its watchdog",
+}
+"""Those that `make test` looks at; `make test-slow` looks at all."""
+
 
 @pytest.fixture(scope="module")
 def world(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -127,7 +137,10 @@ def leases(node: Node) -> list[str]:
     return [line for line in node.ctr("leases", "ls", "-q").split() if "atoll" in line]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [one if one in OFTEN else pytest.param(one, marks=pytest.mark.slow) for one in MOMENTS],
+)
 def test_an_agent_killed_at_any_moment_leaves_nothing_and_the_next_one_saves(
     world: World, first: str, moment: str
 ) -> None:
