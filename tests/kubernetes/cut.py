@@ -1,4 +1,4 @@
-"""A way to the API server that can be cut, as when it is replaced: a relay on 127.0.0.1."""
+"""A way to the API server that can be cut, as when it is replaced: a relay on this host."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from contextlib import suppress
 class Cut:
     """A way to the API server that can be cut, as when it is replaced."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, at: str = "127.0.0.1") -> None:
+        """It listens at the address `at`, which the server's certificate has to be for."""
         self._target = (host, port)
-        self._ear = socket.create_server(("127.0.0.1", 0))
+        self._ear = socket.create_server((at, 0))
         self.port = self._ear.getsockname()[1]
         self._open: set[socket.socket] = set()
         self.cut = False

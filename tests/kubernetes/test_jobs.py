@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from atoll.jobs.settings import JobSettings
 from atoll.kit.home import Home
 
 from tests.kubernetes import simulated
+from tests.kubernetes.cut import Cut
 from tests.kubernetes.driver import kubectl
 from tests.service.jobs.platform import Atoll, eventually, notebook, printed
 from tests.service.jobs.service_under_test import SHARED
@@ -34,50 +33,6 @@ SETTINGS = JobSettings(
 GATE = "/tmp/gate"
 WAITS = f"import os, time\nwhile not os.path.exists({GATE!r}): time.sleep(0.05)"
 LONG_S = 180.0  # one machine, and others use it
-
-
-class Relay:
-    """A way to the API server that can be cut."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._to = (host, port)
-        self._open: set[socket.socket] = set()
-        self.ear = socket.create_server((host, 0))
-        self.cut = False
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.ear.getsockname()[1])
-
-    def away(self, cut: bool) -> None:
-        """End what goes through it, and let nothing through; or let it through again."""
-        self.cut = cut
-        for one in list(self._open) if cut else ():
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # closed
-            while True:
-                near, _ = self.ear.accept()
-                if self.cut:
-                    near.close()
-                    continue
-                far = socket.create_connection(self._to)
-                for one, other in ((near, far), (far, near)):
-                    self._open.add(one)
-                    threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
-
-    def _pass(self, one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while piece := one.recv(1 << 16):
-                other.sendall(piece)
-        with suppress(OSError):
-            other.shutdown(socket.SHUT_RDWR)
-        self._open.discard(one)
-        one.close()
 
 
 @pytest.fixture(scope="module")
@@ -114,15 +69,13 @@ def make_claim(namespace: str, name: str, place: Path) -> None:
 
 
 @contextmanager
-def service(
-    namespace: str, folder: Path, settings: JobSettings
-) -> Iterator[tuple[Platform, Relay]]:
-    """The service as a process of this host; the way to the API server goes through a relay."""
+def service(namespace: str, folder: Path, settings: JobSettings) -> Iterator[tuple[Platform, Cut]]:
+    """The service as a process of this host; the way to the API server can be cut."""
     config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
     cluster = config["clusters"][0]["cluster"]
     host, _, port = cluster["server"].removeprefix("https://").partition(":")
-    relay = Relay(host, int(port))
-    cluster["server"] = f"https://{host}:{relay.port}"
+    cut = Cut(host, int(port), host)
+    cluster["server"] = f"https://{host}:{cut.port}"
     home = Home(folder / "home")
     home.path.mkdir()
     (home.path / "kubeconfig").write_text(json.dumps(config))
@@ -130,22 +83,22 @@ def service(
     platform = Platform(home, settings, {"TEST_HOST": ip, "TEST_NAMESPACE": namespace})
     try:
         platform.start()
-        yield platform, relay
+        yield platform, cut
     finally:
         platform.close()
-        relay.ear.close()
+        cut.close()
 
 
 @pytest.fixture(scope="module")
 def running(
     namespace: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Platform, Relay]]:
+) -> Iterator[tuple[Platform, Cut]]:
     with service(namespace, tmp_path_factory.mktemp("jobs"), SETTINGS) as found:
         yield found
 
 
 @pytest.fixture
-def atoll(running: tuple[Platform, Relay]) -> Atoll:
+def atoll(running: tuple[Platform, Cut]) -> Atoll:
     return running[0].spoken[-1]
 
 
@@ -326,7 +279,7 @@ def test_a_pod_that_is_evicted_says_by_whom(atoll: Atoll, kube: Kube) -> None:
 
 
 def test_the_service_is_killed_in_the_middle_and_nothing_is_lost(
-    running: tuple[Platform, Relay], kube: Kube
+    running: tuple[Platform, Cut], kube: Kube
 ) -> None:
     platform, _ = running
     atoll = platform.spoken[-1]
@@ -350,13 +303,13 @@ def test_the_service_is_killed_in_the_middle_and_nothing_is_lost(
 
 
 def test_the_api_server_is_away_for_a_while_and_jobs_end_all_the_same(
-    running: tuple[Platform, Relay], kube: Kube
+    running: tuple[Platform, Cut], kube: Kube
 ) -> None:
-    platform, relay = running
+    platform, cut = running
     atoll = platform.spoken[-1]
     job = submit(atoll, notebook(WAITS))
     in_cell(atoll, job, 1)
-    relay.away(True)
+    cut.sever()
     waits = submit(atoll, notebook("print('later')"))
     kube.open_gate(job)
 
@@ -364,7 +317,7 @@ def test_the_api_server_is_away_for_a_while_and_jobs_end_all_the_same(
     assert done.status == JobStatus.SUCCEEDED, done
     told = atoll.until(waits, lambda found: found.reason == "unavailable", LONG_S)
     assert "Kubernetes does not answer" in str(told.message)
-    relay.away(False)
+    cut.heal()
     later = final(atoll, waits)
     assert later.status == JobStatus.SUCCEEDED, later
     kube.nothing_is_left(job)

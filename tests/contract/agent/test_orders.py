@@ -34,7 +34,8 @@ from atoll.oci.registry_referrers import content as artifact
 from atoll.oci.registry_referrers import referrers
 
 from tests.contract.agent.node import Node
-from tests.contract.registry.servers import Running, started
+from tests.contract.agent.world import registry_for
+from tests.contract.registry.servers import Running
 from tests.service.nodes.cluster import Cluster, eventually
 from tests.service.whole import no_flights, whole_service
 
@@ -53,15 +54,7 @@ def tokens(home: Home) -> RegistryTokens:
 
 @pytest.fixture
 def registry(tokens: RegistryTokens, tmp_path: Path) -> Iterator[Running]:
-    """One that takes the platform's tokens only."""
-    (tmp_path / "bundle.pem").write_text(tokens.certificate)
-    token = {
-        "realm": "http://127.0.0.1:1/token",  # nobody's: tokens come with the order
-        "issuer": "atoll",
-        "service": "registry",
-        "rootcertbundle": str(tmp_path / "bundle.pem"),
-    }
-    with started(tmp_path / "registry", auth={"token": token}) as running:
+    with registry_for(tokens, tmp_path) as running:
         yield running
 
 

@@ -108,6 +108,20 @@ def its_own(registry: Running) -> str:
 
 
 @contextmanager
+def registry_for(tokens: RegistryTokens, top: Path) -> Iterator[Running]:
+    """A registry that takes the platform's tokens only, below `top`."""
+    (top / "bundle.pem").write_text(tokens.certificate)
+    token = {
+        "realm": "http://127.0.0.1:1/token",  # nobody's: tokens come with the order
+        "issuer": "atoll",
+        "service": "registry",
+        "rootcertbundle": str(top / "bundle.pem"),
+    }
+    with started(top / "registry", auth={"token": token}) as running:
+        yield running
+
+
+@contextmanager
 def whole_world(
     node: Node,
     top: Path,
@@ -120,18 +134,11 @@ def whole_world(
     """All of it, below `top`. `address` is how the registry is reached."""
     home = Home(top / "home")
     tokens = RegistryTokens(home, issuer="atoll", service="registry")
-    (top / "bundle.pem").write_text(tokens.certificate)
-    token = {
-        "realm": "http://127.0.0.1:1/token",  # nobody's: tokens come with the order
-        "issuer": "atoll",
-        "service": "registry",
-        "rootcertbundle": str(top / "bundle.pem"),
-    }
     sections = {
         "nodes": nodes or NodeSettings(name=HERE, look_every_s=3600),
         "checkpoints": checkpoints or CheckpointSettings(),
     }
-    with started(top / "registry", auth={"token": token}) as registry:
+    with registry_for(tokens, top) as registry:
         given = {"address": address(registry), "plain_http": True, "issuer": "atoll"}
         # not validated: a test may have shorter tokens than any operator
         settings = RegistrySettings.model_construct(**given, token_s=token_s)
