@@ -136,17 +136,17 @@ class Nodes:
         with self._ground.database.read() as session:
             row, server = self._of_node(session, node, id_)
         if CheckpointStatus(row.status).final:
-            if isinstance(told, ImageSaved) and row.digest == told.digest:
-                return
+            if not isinstance(told, ImageSaved) or row.digest != told.digest:
+                raise _lost()
+        elif row.lease != result.lease:
             raise _lost()
-        if row.lease != result.lease:
-            raise _lost()
-        if isinstance(told, NotSaved):
-            self._results.not_saved(row, server, told)
         else:
-            self._results.saved(row, server, told)
-        metrics.ended(node, told, row.trigger)
-        retention.apply(self._ground, server.id)
+            if isinstance(told, NotSaved):
+                self._results.not_saved(row, server, told)
+            else:
+                self._results.saved(row, server, told)
+            metrics.ended(node, told, row.trigger)
+        retention.apply(self._ground, server.id)  # told again: it may not have come to this before
 
     def look_after(self, id_: str) -> float | None:
         """Take a save back whose agent fell silent; the seconds until the next look, None for none."""

@@ -33,7 +33,7 @@ from atoll.kit.errors import AtollError
 from atoll.kit.loops import Reconciler
 
 _THREADS: Final = 8  # as many steps at a time; most of each is waiting for disks and processes
-_COLLECT_EVERY_S: Final = 3600.0  # what killed and failed saves left in the store
+_SWEEP_EVERY_S: Final = 3600.0  # for what killed and failed saves left behind
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class CheckpointReconciler:
         self._rebasing = rebasing
         self._threads = _Threads("checkpoint")
         self._saving = Saving(ground)
-        self._next_collection = 0.0
+        self._next_sweep = 0.0
 
     async def pending(self) -> Iterable[str]:
         """Checkpoints that are not final, oldest first."""
@@ -136,9 +136,9 @@ class CheckpointReconciler:
         return self._nodes.look_after(key)
 
     def _pending(self) -> list[str]:
-        if time.monotonic() >= self._next_collection:
-            self._next_collection = time.monotonic() + _COLLECT_EVERY_S
-            retention.collect(self._ground)
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + _SWEEP_EVERY_S
+            retention.sweep(self._ground)
         self._nodes.count()
         with self._ground.database.read() as session:
             return [row.id for row in working_checkpoints(session)]
@@ -152,7 +152,7 @@ class RemovalReconciler:
     def __init__(self, removals: Removals) -> None:
         self._removals = removals
         self._threads = _Threads("removal")
-        self._next_sweep = time.monotonic() + _COLLECT_EVERY_S
+        self._next_sweep = time.monotonic() + _SWEEP_EVERY_S
 
     async def pending(self) -> Iterable[str]:
         """Images that no checkpoint names any more."""
@@ -164,7 +164,7 @@ class RemovalReconciler:
 
     def _pending(self) -> list[str]:
         if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + _COLLECT_EVERY_S
+            self._next_sweep = time.monotonic() + _SWEEP_EVERY_S
             self._removals.sweep()
         return self._removals.pending()
 

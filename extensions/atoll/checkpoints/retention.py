@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from contextlib import suppress
 
 from sqlalchemy.orm import Session
@@ -19,13 +20,36 @@ log = logging.getLogger(__name__)
 def apply(ground: Ground, server_id: str) -> None:
     """Remove a server's checkpoints beyond the last N that nobody pinned, shared or holds."""
     with ground.database.read() as session:
-        if not _expendable(ground, session, store.of_server(session, server_id)):
+        rows = store.of_server(session, server_id)
+        if not _expendable(ground, session, rows, store.digests_held(session)):
             return
+    _remove(ground, server_id)
+    collect(ground)
+
+
+def sweep(ground: Ground) -> None:
+    """Apply it to all servers: some saves were written down by who was killed before this.
+
+    Then remove what those and failed saves left in the store.
+    """
+    with ground.database.read() as session:
+        held = store.digests_held(session)
+        due = [
+            server
+            for server in store.servers_with_history(session)
+            if _expendable(ground, session, store.of_server(session, server), held)
+        ]
+    for server in due:
+        _remove(ground, server)
+    collect(ground)
+
+
+def _remove(ground: Ground, server_id: str) -> None:
+    """Remove a server's expendable checkpoints; not their images."""
     with ground.database.write() as session:
         rows = store.of_server(session, server_id)
-        gone = set(_expendable(ground, session, rows))
+        gone = set(_expendable(ground, session, rows, store.digests_held(session)))
         store.delete_checkpoints(session, [row for row in rows if row.id in gone])
-    collect(ground)
 
 
 def collect(ground: Ground) -> None:
@@ -86,10 +110,12 @@ def check_deletable(session: Session, row: store.CheckpointRow, repeats: set[str
         )
 
 
-def _expendable(ground: Ground, session: Session, rows: list[store.CheckpointRow]) -> list[str]:
+def _expendable(
+    ground: Ground, session: Session, rows: list[store.CheckpointRow], held: Set[str]
+) -> list[str]:
     # what was rebased stays as long as what was made from it
     sources = {row.parent for row in rows if row.trigger == Trigger.REBASE}
-    held = store.digests_held(session) | {digest for digest in sources if digest is not None}
+    needed = held | {digest for digest in sources if digest is not None}
     shared = sharing.by_checkpoint(session, [row.id for row in rows])
     final = [
         policy.Keepable(
@@ -102,4 +128,4 @@ def _expendable(ground: Ground, session: Session, rows: list[store.CheckpointRow
         for row in rows
         if CheckpointStatus(row.status).final
     ]
-    return policy.expendable(final, keep_last=ground.settings.keep_last, needed=held)
+    return policy.expendable(final, keep_last=ground.settings.keep_last, needed=needed)

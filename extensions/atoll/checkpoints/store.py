@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, UniqueConstraint, delete, or_, select
+from sqlalchemy import JSON, BigInteger, ForeignKey, UniqueConstraint, delete, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
@@ -271,6 +271,12 @@ def of_server(session: Session, server_id: str) -> list[CheckpointRow]:
     """All checkpoints of a server, newest first."""
     query = select(CheckpointRow).where(CheckpointRow.server_id == server_id)
     return list(session.scalars(query.order_by(CheckpointRow.id.desc())))
+
+
+def servers_with_history(session: Session) -> list[str]:
+    """The ids of servers with more than one checkpoint."""
+    query = select(CheckpointRow.server_id).group_by(CheckpointRow.server_id)
+    return list(session.scalars(query.having(func.count() > 1)))
 
 
 def owned_checkpoint(session: Session, user: str, digest: str) -> CheckpointRow | None:

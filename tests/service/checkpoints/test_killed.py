@@ -238,6 +238,27 @@ def test_a_save_of_a_running_server_that_was_written_but_not_down_is_found_again
     assert [p.name for p in checkpoint.changes.packages] == ["seashell"]
 
 
+def test_what_was_to_be_removed_after_a_save_is_removed_by_the_next_service(
+    service: Service, tmp_path: Path
+) -> None:
+    settings = FAST.model_copy(update={"keep_last": 1})
+    service.start("atoll.checkpoints.store:delete_checkpoints:before", settings)
+    server = service.atoll.start()
+    server.install(wheel(tmp_path, version="1.0"))
+    service.atoll.save()
+    service.arm()
+    server.install(wheel(tmp_path, version="2.0"))
+    with suppress(AtollError):
+        service.atoll.save()
+    service.dead()
+
+    service.start(settings=settings)
+
+    [kept] = eventually(service.atoll.checkpoints, lambda all_: len(all_) == 1)
+    assert kept.digest == service.atoll.server().environment
+    assert debris(service.home) == set()
+
+
 def test_killed_at_random_again_and_again_the_environment_goes_on(
     service: Service, tmp_path: Path
 ) -> None:

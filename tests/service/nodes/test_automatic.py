@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 
 import pytest
-from atoll.checkpoints import client, node_client
+from atoll.checkpoints import client, node_client, retention
+from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import (
     Changes,
     Checkpoint,
@@ -24,6 +25,7 @@ from atoll.checkpoints.node_models import (
     SaveOrder,
     SaveResult,
 )
+from atoll.kit.errors import UnavailableError
 
 from .cluster import NODE, Cluster, eventually
 
@@ -76,6 +78,30 @@ def test_what_changed_is_saved_by_itself_while_the_server_runs(cluster: Cluster)
     assert cluster.files(second.digest) == {"notes", "more"}
     eventually(cluster.checkpoints, lambda all_: first.id not in [one.id for one in all_])
     assert {one.user for one in cluster.checkpoints()} == {"ada"}
+
+
+def test_a_save_written_down_before_the_database_went_away_is_told_again_and_the_older_one_goes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = cluster.start()
+    (container / "notes").write_text("kept")
+    cluster.agent()
+    [first] = automatic(cluster)
+    applied = retention.apply
+    away = [UnavailableError("The platform's database does not answer.")]
+
+    def apply(ground: Ground, server: str) -> None:
+        if away and len(cluster.checkpoints()) > 1:
+            (cluster.root / "hold-looking").touch()  # no later save does it instead
+            raise away.pop()
+        applied(ground, server)
+
+    monkeypatch.setattr(retention, "apply", apply)
+    (container / "more").write_text("kept too")
+
+    assert eventually(newer(cluster, first), bool)
+    eventually(cluster.checkpoints, lambda all_: first.id not in [one.id for one in all_])
+    assert away == []
 
 
 def test_the_save_at_the_stop_takes_the_place_of_the_automatic_one(cluster: Cluster) -> None:
