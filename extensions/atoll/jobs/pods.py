@@ -94,19 +94,26 @@ def seen(claim: ClaimRow | None, pod: Pod | None, around: Circumstances) -> Seen
     if claim is None:
         return Seen(Phase.ABSENT, again_s=_WORDS_S)
     if claim.result is not None:
-        return _said(claim, pod)
+        return _said(claim, pod, around)
     if claim.given_up:
         return Seen(Phase.ENDED, outcome=NEVER)
     return _waiting(pod, around) if claim.open else _running(claim, pod, around)
 
 
-def _said(claim: ClaimRow, pod: Pod | None) -> Seen:
-    """What its process said at its end, or the platform where it gave up."""
+def _said(claim: ClaimRow, pod: Pod | None, around: Circumstances) -> Seen:
+    """What its process said at its end, or the platform where it gave up.
+
+    A process that was told to end, and not by us, does not know why: what ends its pod says so, in
+    the pod's status, and that may come later than the word of the process.
+    """
     said = Said.read(claim.result or {})
     outcome = said.outcome if said is not None else _lost(claim, "ended without a word")
-    if outcome.status is JobStatus.STOPPED and not claim.ending:
-        outcome = _taken(claim, pod)
     step = said.step if said is not None and any(said.step) else (claim.cell, claim.cells or 0)
+    if outcome.status is JobStatus.STOPPED and not claim.ending:
+        if pod is not None and stage(pod) is not Stage.ENDED and not stuck(pod, around.now):
+            message = "Its pod is being ended."
+            return Seen(Phase.RUNNING, *step, claim.claimed_at, None, "ending", message, _CHANGES_S)
+        outcome = _taken(claim, pod)
     return Seen(Phase.ENDED, *step, claim.claimed_at, outcome)
 
 

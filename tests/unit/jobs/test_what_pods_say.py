@@ -208,6 +208,20 @@ def test_a_job_that_has_begun_is_at_its_cell() -> None:
     assert look(taken(), RUNNING).message == "Its kernel is coming up."
 
 
+def test_why_a_job_was_told_to_end_is_said_by_its_pod_once_that_has_ended() -> None:
+    row = taken(result={"status": "stopped", "step": [7, 9]}, **IN_CELL)
+    leaving = pod(SCHEDULED, state={"running": {}}, phase="Running", metadata=LEAVING)
+    stays = pod(SCHEDULED, state={"running": {}}, phase="Running", metadata=STUCK)
+    evicted = pod(SCHEDULED, phase="Failed", reason="Evicted")
+
+    for found in (RUNNING, leaving):
+        seen = look(row, found)
+        assert (seen.phase, seen.cell, seen.outcome) == (Phase.RUNNING, 7, None)
+        assert seen.again_s is not None
+    assert look(row, evicted).outcome.reason == "evicted"
+    assert look(row, stays).outcome.reason == "deleted"
+
+
 def test_a_pod_that_is_silent_is_said_to_be_and_goes_on() -> None:
     row = taken(**IN_CELL)
     row.heard_at = NOW - timedelta(seconds=95)
