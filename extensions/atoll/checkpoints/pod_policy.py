@@ -17,6 +17,9 @@ class Act(StrEnum):
     NOTHING = "nothing"
     PLACE = "place"  # write down where its container is: it could not be saved without
     TELL_ENDED = "tell_ended"  # it ended by itself: its server is unsaved from now on
+    CUT_OFF = (
+        "cut_off"  # its node does not answer, and the cluster has given it up: so does the hub
+    )
     LABEL = "label"  # protect a pod that nothing holds from being deleted: its layer goes with it
     END = "end"  # its server is to be saved, and something in it runs: whoever stopped it came no
     # further, or the server ended by itself and atoll-hold is still beside it
@@ -47,6 +50,7 @@ class SeenPod:
     unheld: bool = (
         False  # atoll-hold beside its server has ended: a deletion would not wait for a save
     )
+    cut_off: bool = False  # it was deleted while its node does not answer, which nobody takes back
 
 
 def decide(pod: SeenPod, kept: Kept | None) -> Act:
@@ -67,12 +71,19 @@ def _unsettled(pod: SeenPod, kept: Kept) -> Act:
     if pod.placeable and not kept.placed:
         return Act.PLACE
     if kept.status in _WITH_A_START:
-        if pod.ended:
-            return Act.TELL_ENDED
-        bare = pod.unheld and not pod.labelled and not pod.leaving
-        return Act.LABEL if bare else Act.NOTHING
+        return _with_a_start(pod)
     if kept.status not in _SETTLING or pod.leaving:
         return Act.NOTHING  # being prepared; or held by its preStop hook until it is saved
     if not pod.ending:
         return Act.END
     return Act.NOTHING if pod.labelled else Act.LABEL
+
+
+def _with_a_start(pod: SeenPod) -> Act:
+    """The next act about the pod of a server that runs, or is about to, as far as is written down."""
+    if pod.ended:
+        return Act.TELL_ENDED
+    if pod.cut_off:
+        return Act.CUT_OFF
+    bare = pod.unheld and not pod.labelled and not pod.leaving
+    return Act.LABEL if bare else Act.NOTHING

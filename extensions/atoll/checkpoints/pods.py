@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -136,6 +137,18 @@ class PodList:
             log.warning("Nodes cannot be read: %s", error)
         return False
 
+    def silent(self, name: str) -> str | None:
+        """Since when the node of this name does not answer; None where it does, or nobody can tell."""
+        try:
+            node = self._api.get(f"/api/v1/nodes/{name}")
+        except AtollError as error:  # also one that is gone
+            log.warning("The node %s cannot be read: %s", name, error)
+            return None
+        for one in node.get("status", {}).get("conditions", ()):
+            if one["type"] == "Ready" and one["status"] != "True":
+                return str(one.get("lastTransitionTime", ""))
+        return None
+
     def change(self, pod: Pod, patch: list[Body]) -> None:
         """Change this very pod."""
         same = {"op": "test", "path": "/metadata/uid", "value": pod.metadata.uid}
@@ -161,6 +174,7 @@ class PodReconciler:
         self._acts: dict[Act, Callable[[Pod, ServerRow], None]] = {
             Act.PLACE: self._place,
             Act.TELL_ENDED: self._tell_ended,
+            Act.CUT_OFF: self._cut_off,
             Act.LABEL: self._label,
             Act.END: self._end,
             Act.DELETE: self._delete,
@@ -207,7 +221,7 @@ class PodReconciler:
             self._lost.look_at(key)
             return None
         row = self._row(pod)
-        act = decide(_seen(pod), _kept(row))
+        act = decide(_seen(pod, cut_off=self._silent(pod) is not None), _kept(row))
         if row is None or act in (Act.NOTHING, Act.ORPHAN):
             return None
         try:
@@ -230,6 +244,22 @@ class PodReconciler:
         segment = server_segment(row.name)
         self._checkpoints.servers.ended(row.user, segment, row.start_id, self._why(pod))
         log.info("%s ended by itself", pod.metadata.name, extra={"server": _subject(pod)})
+
+    def _silent(self, pod: Pod) -> str | None:
+        """Since when its node does not answer, where it was deleted and cannot know of it."""
+        if pod.metadata.deletion_timestamp is None or pod.ended_in(CONTAINER):
+            return None
+        return self._pods.silent(pod.spec.node_name)
+
+    def _cut_off(self, pod: Pod, row: ServerRow) -> None:
+        """The hub first: while it does not answer, this is tried again."""
+        why = cut_off(pod.spec.node_name, self._silent(pod))
+        self._checkpoints.ground.hub.stop_server(row.user, row.name)
+        self._checkpoints.servers.ended(row.user, server_segment(row.name), row.start_id, why)
+        self._checkpoints.servers.tell_why(
+            row, why
+        )  # the hub knows none, and may have been quicker
+        log.warning("%s is cut off", pod.metadata.name, extra={"server": _subject(pod)})
 
     def _label(self, pod: Pod, row: ServerRow) -> None:
         self._pods.change(pod, _END[:1])
@@ -289,7 +319,16 @@ def why_ended(pod: Pod, evicted: str | None = None) -> str | None:
     return None
 
 
-def _seen(pod: Pod) -> SeenPod:
+def cut_off(node: str, since: str | None) -> str:
+    """A sentence for its user, of a node that does not answer since then."""
+    told = ""
+    if since:
+        moment = datetime.fromisoformat(since).astimezone(UTC)
+        told = f" since {moment.day} {moment:%b}, {moment:%H:%M} UTC"
+    return f"Your server was ended: its node {node} does not answer{told}."
+
+
+def _seen(pod: Pod, *, cut_off: bool = False) -> SeenPod:
     return SeenPod(
         start_id=pod.metadata.annotations.get(START, ""),
         ended=pod.ended_in(CONTAINER),
@@ -298,6 +337,7 @@ def _seen(pod: Pod) -> SeenPod:
         labelled=UNSAVED in pod.metadata.labels,
         placeable=place_of(pod) is not None,
         unheld=pod.ended_in(HOLD),
+        cut_off=cut_off,
     )
 
 

@@ -69,9 +69,7 @@ class ServerRow(Row):
     settled_id: Mapped[str | None]  # the last start of which nothing is unsaved any more
     ended_why: Mapped[str | None]  # where nobody stopped it: a sentence
     save_every_s: Mapped[int | None]  # by itself, while it runs; None: as the settings say
-    tried_at: Mapped[datetime | None] = mapped_column(
-        Moment
-    )  # the same: when it was asked for last
+    tried_at: Mapped[datetime | None] = mapped_column(Moment)  # the same: when it was asked for
 
 
 class CheckpointRow(Row):

@@ -122,7 +122,7 @@ def choices(
             )
             offered.remove(earlier[0])
     return {
-        "notice": _notice(server),
+        "notice": _notice(server, now),
         "first": _first_choice(server, known, now),
         "before": before,
         "fresh": Choice(BASE, "Start fresh", server.base_name),
@@ -208,9 +208,15 @@ def _packages(changes: Changes) -> str:
     return " ".join(filter(None, (text, f"− {removed}" if removed else "")))
 
 
-def _notice(server: Server) -> str:
+def _notice(server: Server, now: datetime) -> str:
     if server.status in _STILL_SAVED:
-        return server.message or "Your last stop is being saved; a start waits for it."
+        told = server.message or "Your last stop is being saved; a start waits for it."
+        if server.ended_why is None:
+            return told
+        there = ""
+        if server.saved_at is not None:
+            there = f"What was saved until {when(server.saved_at, now)} is there."
+        return " ".join(filter(None, (server.ended_why, told, there)))
     if server.failed_start:
         return (
             "The last start did not become ready. What you saved is safe: try again, or choose an"

@@ -50,6 +50,7 @@ class Cluster:
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     away: bool = False
+    silent: bool = False  # no kubelet answers: what is deleted stays
     refuse: str = ""  # what it says to who wants to make a pod
 
     def told(self, kind: str, change: str, thing: Object) -> None:
@@ -232,7 +233,8 @@ class Server:
         due = datetime.now(UTC) + timedelta(seconds=grace_s)
         thing["metadata"]["deletionTimestamp"] = due.strftime("%Y-%m-%dT%H:%M:%SZ")
         cluster.told(kind, "MODIFIED", thing)
-        cluster.begin(cluster.end_pod(thing, grace_s))
+        if not cluster.silent:
+            cluster.begin(cluster.end_pod(thing, grace_s))
         return JSONResponse(thing)
 
     def patch(self, kind: str, thing: Object, operations: list[Object]) -> Response:
@@ -266,6 +268,11 @@ class Server:
         cluster.run = told.get("run", cluster.run)
         cluster.away = told.get("away", cluster.away)
         cluster.refuse = told.get("refuse", cluster.refuse)
+        cluster.silent = told.get("silent", cluster.silent)
+        if "node" in told:
+            node = cluster.objects["nodes", told["node"]]
+            node["status"] = told["status"]
+            cluster.told("nodes", "MODIFIED", node)
         if "pod" in told:
             cluster.set_status(cluster.objects["pods", told["pod"]], **told["status"])
         return JSONResponse({})

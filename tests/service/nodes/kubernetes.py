@@ -44,6 +44,13 @@ class Kubernetes:
         options = {"gracePeriodSeconds": 0}
         httpx.request("DELETE", f"{self.url}/api/v1/nodes/{name}", json=options).raise_for_status()
 
+    def silence(self, silent: bool, name: str = NODE) -> None:
+        """The node does not answer from now on, or again."""
+        ready = {"type": "Ready", "status": "Unknown" if silent else "True"}
+        status = {"conditions": [{**ready, "lastTransitionTime": "2026-11-30T14:03:00Z"}]}
+        told = {"silent": silent, "node": name, "status": status}
+        httpx.post(f"{self.url}/control", json=told).raise_for_status()
+
     def pod(self, start_id: str, name: str = NAME, user: str = "ada") -> None:
         """A running pod of the start."""
         notes = {
@@ -71,6 +78,10 @@ class Kubernetes:
         """The pod has ended, and is there."""
         told = {"pod": name, "status": {"phase": "Failed"}}
         httpx.post(f"{self.url}/control", json=told).raise_for_status()
+
+    def delete(self, name: str = NAME) -> None:
+        """As `kubectl delete pod`, and as the cluster does where a node stays silent."""
+        httpx.request("DELETE", f"{self.pods}/{name}").raise_for_status()
 
     def remove(self, name: str = NAME) -> None:
         """As `kubectl delete pod --force --grace-period=0`."""

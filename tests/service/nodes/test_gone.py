@@ -159,6 +159,32 @@ def test_a_start_that_waits_for_a_lost_node_goes_on_when_that_is_removed(
     assert cluster.server().status == ServerStatus.RUNNING
 
 
+def test_a_node_that_stays_silent_ends_its_servers_and_what_they_have_is_saved_when_it_is_back(
+    cluster: Cluster, kubernetes: Kubernetes, ada: Ada
+) -> None:
+    agent = cluster.agent()
+    (ada.container / "early").write_text("kept")
+    assert cluster.final(cluster.save().id).status == CheckpointStatus.READY
+    agent.kill()
+    agent.wait()
+    (ada.container / "late").write_text("kept too")
+    kubernetes.silence(True)
+    assert cluster.server().status == ServerStatus.RUNNING, "it may answer in a minute"
+    kubernetes.delete()  # by the cluster, after five
+
+    told = eventually(cluster.server, lambda one: one.ended_why is not None)
+
+    assert told.status in (ServerStatus.UNSAVED, ServerStatus.SAVING)
+    assert f"its node {NODE} does not answer since 30 Nov, 14:03 UTC" in str(told.ended_why)
+    assert str(told.ended_why) in ada.notice()
+    assert "What was saved until today" in ada.notice()
+    kubernetes.silence(False)
+    assert not ada.released(), "its kubelet ends it now, as it was told, and asks"
+    cluster.agent()
+    assert cluster.files(cluster.saved().environment) == {"early", "late"}
+    assert ada.released()
+
+
 def test_nothing_is_given_up_while_the_node_or_the_pod_is_there_or_nobody_can_tell(
     cluster: Cluster, kubernetes: Kubernetes, ada: Ada
 ) -> None:

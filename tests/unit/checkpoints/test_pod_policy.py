@@ -20,9 +20,10 @@ def pod(
     labelled: bool = False,
     placeable: bool = True,
     unheld: bool = False,
+    cut_off: bool = False,
 ) -> SeenPod:
     ending = ended if ending is None else ending
-    return SeenPod(start, ended, ending, leaving, labelled, placeable, unheld)
+    return SeenPod(start, ended, ending, leaving, labelled, placeable, unheld, cut_off)
 
 
 def kept(
@@ -70,6 +71,13 @@ S = ServerStatus
         (pod(leaving=True), kept(S.SAVING), Act.NOTHING),
         (pod(leaving=True, ended=True, ending=False), kept(S.RUNNING), Act.TELL_ENDED),
         (pod(leaving=True, ended=True, ending=False), kept(S.SAVING), Act.NOTHING),
+        # its node does not answer meanwhile, and cannot hold it
+        (pod(leaving=True, cut_off=True), kept(S.RUNNING), Act.CUT_OFF),
+        (pod(leaving=True, cut_off=True), kept(S.PREPARED), Act.CUT_OFF),
+        (pod(leaving=True, cut_off=True, ended=True), kept(S.RUNNING), Act.TELL_ENDED),
+        (pod(leaving=True, cut_off=True), kept(S.UNSAVED), Act.NOTHING),
+        (pod(leaving=True, cut_off=True), kept(S.SAVING), Act.NOTHING),
+        (pod(leaving=True, cut_off=True), kept(S.SAVED, None, NOW), Act.NOTHING),
         # it is saved
         (pod(ended=True), kept(S.SAVED, None, NOW), Act.DELETE),
         (pod(ended=True, leaving=True), kept(S.SAVED, None, NOW), Act.NOTHING),
@@ -94,7 +102,7 @@ def test_no_pod_of_an_unsettled_start_is_ever_deleted() -> None:
     for status, running, settled, placed in itertools.product(
         ServerStatus, (None, OLD, NOW, NEW), (None, OLD), yes
     ):
-        for flags in itertools.product(yes, repeat=6):
+        for flags in itertools.product(yes, repeat=7):
             seen = SeenPod(NOW, *flags)
             act = decide(seen, Kept(status, running, settled, placed))
             assert act is not Act.DELETE

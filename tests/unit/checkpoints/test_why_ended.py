@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
-from atoll.checkpoints.pods import why_ended
+from atoll.checkpoints.pods import PodList, cut_off, why_ended
+from atoll.kit.errors import UnavailableError
 from atoll.kit.kube.objects import Pod
 
 OVER = "Pod ephemeral local storage usage exceeds the total limit of containers 200Mi. "
@@ -46,3 +47,38 @@ def test_what_nobody_asked_for_is_told(ended: Pod, evicted: str | None, said: st
 )
 def test_of_a_server_that_was_told_to_end_there_is_nothing_to_tell(ended: Pod) -> None:
     assert why_ended(ended) is None
+
+
+@pytest.mark.parametrize(
+    ("conditions", "since"),
+    [
+        ([], None),
+        ([{"type": "Ready", "status": "True"}], None),
+        ([{"type": "DiskPressure", "status": "Unknown"}], None),
+        ([{"type": "Ready", "status": "Unknown", "lastTransitionTime": "then"}], "then"),
+        ([{"type": "Ready", "status": "False"}], ""),
+    ],
+)
+def test_a_node_is_silent_where_the_cluster_says_so(
+    conditions: list[dict[str, str]], since: str | None
+) -> None:
+    class Api:
+        def get(self, path: str) -> Any:
+            assert path == "/api/v1/nodes/node-1"
+            return {"status": {"conditions": conditions}}
+
+    assert PodList(cast("Any", None), cast("Any", Api()), "servers").silent("node-1") == since
+
+
+def test_a_node_of_which_nobody_can_tell_is_not_silent() -> None:
+    class Api:
+        def get(self, _: str) -> Any:
+            raise UnavailableError("The API server is away.")
+
+    assert PodList(cast("Any", None), cast("Any", Api()), "servers").silent("node-1") is None
+
+
+def test_it_is_told_since_when_a_node_is_silent_where_that_is_known() -> None:
+    told = cut_off("node-1", "2026-11-03T16:03:00+02:00")
+    assert told == "Your server was ended: its node node-1 does not answer since 3 Nov, 14:03 UTC."
+    assert cut_off("node-1", None) == "Your server was ended: its node node-1 does not answer."

@@ -114,6 +114,19 @@ def test_a_save_that_goes_on_is_said() -> None:
     assert options.choices(server, [], NOW)["notice"] == "saving your environment: 1.2 of 1.9 GB"
 
 
+def test_why_it_ended_is_said_before_what_its_save_waits_for_and_what_there_is() -> None:
+    server = _server(
+        status=ServerStatus.SAVING,
+        ended_why="Its node does not answer.",
+        message="It is saved when the node is back.",
+        saved_at=NOW - timedelta(minutes=20),
+    )
+    assert options.choices(server, [], NOW)["notice"] == (
+        "Its node does not answer. It is saved when the node is back."
+        f" What was saved until {options.when(NOW - timedelta(minutes=20), NOW)} is there."
+    )
+
+
 @pytest.mark.parametrize("status", [ServerStatus.UNSAVED, ServerStatus.SAVING])
 def test_while_the_last_stop_is_saved_one_continues_with_that(status: ServerStatus) -> None:
     server = _server(status=status, environment=_digest(1))
