@@ -21,7 +21,7 @@ from traitlets import Instance, Integer, Unicode
 
 from atoll.checkpoints import client
 from atoll.checkpoints.models import LAST, Place, StartRequest
-from atoll.hub import pod_manifest, pod_refusals, storage
+from atoll.hub import homes, pod_manifest, pod_refusals, storage
 from atoll.hub.images import Kept
 from atoll.hub.pod_refusals import Attempt
 from atoll.hub.pod_states import NOTEBOOK, Step, Trouble
@@ -45,7 +45,6 @@ _BROKEN: Final = re.compile(
 )
 _GIVEN_UP_S: Final = 5.0
 _RUNTIME: Final = "/tmp/atoll"  # noqa: S108  # in the server's own container
-_REMEMBERED: Final = "home_path"
 _ARCHITECTURE: Final = "kubernetes.io/arch"
 _CHANGED: Final = (
     "image",
@@ -84,6 +83,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
     node_selector: Any
     pod_affinity_required: Any
     image_pull_secrets: Any
+    _pvc_exists: bool  # or it was remembered
 
     contained = True
     _scarcity: ClassVar[Scarcity] = Scarcity()
@@ -95,13 +95,20 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
         """KubeSpawner's, and where the user's home is."""
         state: dict[str, Any] = super().get_state()
         if self._home_path is not None:
-            state[_REMEMBERED] = self._home_path
+            state[homes.HOME_PATH] = self._home_path
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take what a hub before this one kept."""
         super().load_state(state)
-        self._home_path = state.get(_REMEMBERED)
+        self._home_path = state.get(homes.HOME_PATH)
+
+    async def start(self) -> str:
+        """As the classes before; where the home is, the user's other servers know from then on."""
+        address: str = await super().start()
+        if self.name:
+            homes.remember(self.user, self.get_state())
+        return address
 
     def get_env(self) -> dict[str, str]:
         """The server's environment variables."""
@@ -235,8 +242,16 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
         """The home, what groups share, and what the profile has, beside the operator's volumes."""
         home = storage.home_mount(self.storage)
         if "subPath" in home:
-            self._home_path = self._home_path or self._expand_user_properties(home["subPath"])
+            self._home_path = (
+                self._home_path
+                or homes.remembered(self.user, homes.HOME_PATH)
+                or self._expand_user_properties(home["subPath"])
+            )
             home["subPath"] = self._home_path
+        elif self.remember_pvc_name and not self._pvc_exists:
+            claim = homes.remembered(self.user, homes.CLAIM)
+            if claim is not None:
+                self.pvc_name, self._pvc_exists = claim, True
         directories = storage.shares(self.storage, self.groups)
         if profile is not None:
             directories += storage.of_profile(profile.volumes)

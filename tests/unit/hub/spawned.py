@@ -43,6 +43,11 @@ class User(Mock):
     id = 7
     server = Server()
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        """With no servers."""
+        super().__init__(*arguments, **more)
+        self.orm_user = SimpleNamespace(orm_spawners={})
+
     @property
     def groups(self) -> list[Any]:
         """Her groups."""
@@ -66,8 +71,13 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def spawner(options: dict[str, Any] | None = None, **values: Any) -> AtollKubeSpawner:
-    """A spawner with the operator's `values`, for what a user chose."""
+def spawner(
+    options: dict[str, Any] | None = None,
+    name: str = "",
+    user: User | None = None,
+    **values: Any,
+) -> AtollKubeSpawner:
+    """A spawner with the operator's `values`, for what a user chose; of her other servers `user` knows."""
     configured = {
         "namespace": "servers",
         "image": "example.org/default:1",
@@ -78,11 +88,11 @@ def spawner(options: dict[str, Any] | None = None, **values: Any) -> AtollKubeSp
     }
     made = AtollKubeSpawner(
         hub=Hub(),
-        user=User(),
+        user=user or User(),
         api_token="secret",
         oauth_client_id="client",
         config=Config(AtollKubeSpawner=configured),
-        orm_spawner=SimpleNamespace(name="", user_options=None, server=None),
+        orm_spawner=SimpleNamespace(name=name, user_options=None, server=None),
     )
     made.user_options = options or {}
     return made

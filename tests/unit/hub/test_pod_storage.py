@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+from atoll.hub import homes
+from atoll.hub.kubernetes import AtollKubeSpawner
 from atoll.hub.storage import Share, StorageSection
 
-from tests.unit.hub.spawned import env, manifest, no_cluster, spawner
+from tests.unit.hub.spawned import User, env, manifest, no_cluster, spawner
 
 __all__ = ["no_cluster"]  # a fixture
 
@@ -85,3 +91,69 @@ async def test_an_export_without_a_claim_is_mounted_itself() -> None:
     pod = await manifest(spawner(storage=storage))
     (home,) = pod["spec"]["volumes"]
     assert home["nfs"] == {"server": "10.0.0.5", "path": "/export"}
+
+
+def having(*servers: AtollKubeSpawner) -> User:
+    """A user with these servers, as a hub finds her that was started anew."""
+    user = User()
+    for number, server in enumerate(servers):
+        row = SimpleNamespace(name=server.name, id=number, state=server.get_state())
+        user.orm_user.orm_spawners[server.name] = row
+    return user
+
+
+def home_of(pod: Any) -> str:
+    """The directory of the home in the volume of all homes."""
+    mounts = {one["mountPath"]: one for one in pod["spec"]["containers"][0]["volumeMounts"]}
+    return str(mounts["/home/jovyan"]["subPath"])
+
+
+async def test_another_server_of_hers_has_the_home_that_the_first_was_given() -> None:
+    storage = StorageSection(kind="existing", claim="homes")
+    first = spawner(storage=storage, name="first")
+    path = home_of(await manifest(first))
+    moved = storage.model_copy(update={"sub_path": "elsewhere/{username}"})
+    for name in ("", "second"):
+        pod = await manifest(spawner(storage=moved, name=name, user=having(first)))
+        assert home_of(pod) == path, "a changed template moves nobody's home"
+    stranger = await manifest(spawner(storage=moved))
+    assert home_of(stranger).startswith("elsewhere/")
+
+
+async def test_a_server_that_had_a_home_of_its_own_keeps_it() -> None:
+    storage = StorageSection(kind="existing", claim="homes")
+    first, own = spawner(storage=storage), spawner(storage=storage, name="own")
+    first.load_state({homes.HOME_PATH: "homes/first"})
+    own.load_state({homes.HOME_PATH: "homes/own"})
+    again = spawner(storage=storage, name="own", user=having(first, own))
+    again.load_state(own.get_state())
+    assert home_of(await manifest(again)) == "homes/own"
+
+
+async def test_another_server_of_hers_has_the_claim_that_the_first_was_given() -> None:
+    first = spawner(pvc_name_template="claim-{username}", name="first")
+    await manifest(first)
+    first._pvc_exists = True
+    changed = {"pvc_name_template": "home-{username}", "remember_pvc_name": True}
+    second = spawner(name="second", user=having(first), **changed)
+    (home,) = (await manifest(second))["spec"]["volumes"]
+    assert home["persistentVolumeClaim"] == {"claimName": first.pvc_name}
+    assert second._pvc_exists, "or another one is made"
+    (home,) = (await manifest(spawner(**changed)))["spec"]["volumes"]
+    assert home["persistentVolumeClaim"]["claimName"].startswith("home-")
+
+
+async def test_the_default_server_remembers_when_a_named_one_is_removed() -> None:
+    named = spawner(name="named")
+    named.load_state({homes.HOME_PATH: "homes/ada", homes.CLAIM: "claim-ada"})
+    user = User()
+    default = spawner(user=user)
+    default.db = Mock()
+    user.spawners = {"": default}
+    homes.remember(user, named.get_state())
+    assert default.orm_spawner.state[homes.HOME_PATH] == "homes/ada"
+    assert default.orm_spawner.state[homes.CLAIM] == "claim-ada"
+    default.db.commit.assert_called_once()
+    named.load_state({homes.HOME_PATH: "homes/other"})
+    homes.remember(user, named.get_state())
+    assert default.get_state()[homes.HOME_PATH] == "homes/ada", "it has one"
