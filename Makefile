@@ -13,7 +13,7 @@ PORT ?=
 # More than there are cores: a test waits for other processes half of its time.
 TEST_PROCESSES ?= 4
 KUBE_TESTS ?= tests/kubernetes
-QUICK := not platform and not browser and not kubernetes and not slow
+QUICK := not platform and not browser and not kubernetes and not slow and not thorough
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # every process would compile the sources anew, and pytest the tests
 
@@ -83,7 +83,7 @@ test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, se
 	@$(MAKE) --no-print-directory lint
 	@cd $(LAB) && npm test --silent
 	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
-	@$(PYTHON) -m pytest -n 3 -m "(platform or browser) and not slow and not kubernetes" tests
+	@$(PYTHON) -m pytest -n 3 -m "(platform or browser) and not slow and not kubernetes and not thorough" tests
 
 test-postgres: $(STAMPS)/test native ## the service's tests again, on PostgreSQL instead of SQLite
 	@$(PYTHON) -m pytest -n 2 --database=postgres --durations=10 \
@@ -97,12 +97,13 @@ test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of
 test-fast: $(STAMPS)/test native ## the tests that start no platform
 	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
 
-test-thorough: $(STAMPS)/test native ## more random examples, the same ones in every run; a minute of attacks; a hundred cycles
+test-thorough: $(STAMPS)/test native ## more random examples, the same ones in every run; a minute of attacks; a hundred cycles; kill -9 at every moment
 	@ATOLL_EXAMPLES=5 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 3 --timeout=1800 --durations=5 \
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/contract/agent/test_cycles.py \
 	  tests/unit/oci/test_directory.py tests/unit/jobs/test_state_machine.py tests/unit/checkpoints/test_node_queue.py
+	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m thorough tests
 
-test-slow: $(STAMPS)/test native ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks, kill -9 of an agent at every moment
+test-slow: $(STAMPS)/test native ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
 	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --timeout=3600 \
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/unit/oci tests/unit/jobs tests/unit/checkpoints \
 	  tests/service/nodes/test_many_at_once.py tests/service/test_hostile_requests.py

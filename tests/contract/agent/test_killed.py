@@ -23,6 +23,7 @@ from tests.contract.agent.agents import HERE
 from tests.contract.agent.node import BASE, Node, until
 from tests.contract.agent.world import REPOSITORY, World, whole_world
 from tests.databases import url_of
+from tests.moments import moments
 
 _SOON_S: Final = 4.0  # less than a watchdog waits for an agent that hangs
 WORK: Final = """
@@ -78,7 +79,7 @@ OFTEN: Final = {
     "live: while it is frozen",
     "live: with its watchdog",
 }
-"""Those that `make test` looks at; `make test-slow` looks at all."""
+"""Those that `make test` looks at."""
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +138,7 @@ def leases(node: Node) -> list[str]:
     return [line for line in node.ctr("leases", "ls", "-q").split() if "atoll" in line]
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [one if one in OFTEN else pytest.param(one, marks=pytest.mark.slow) for one in MOMENTS],
-)
+@pytest.mark.parametrize("moment", moments(list(MOMENTS), OFTEN))
 def test_an_agent_killed_at_any_moment_leaves_nothing_and_the_next_one_saves(
     world: World, first: str, moment: str
 ) -> None:

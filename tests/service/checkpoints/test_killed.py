@@ -18,6 +18,7 @@ from atoll.kit.home import Home
 
 from tests.databases import variables
 from tests.forked import Forked
+from tests.moments import moments
 
 from .conftest import FAST
 from .platform import Atoll, Running, eventually, wheel
@@ -100,14 +101,16 @@ def end(service: Service, server: Running) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    [
-        "atoll.checkpoints.automatic:Automatic.ask:before",
-        "atoll.checkpoints.store:add_checkpoint:after",
-        "atoll.checkpoints.automatic:Automatic.ask:after",
-        "atoll.oci.layout:LayoutStore.publish:after",
-        "atoll.checkpoints.saving:Saving._write_down:before",
-        "atoll.checkpoints.saving:Saving._ready:after",
-    ],
+    moments(
+        [
+            "atoll.checkpoints.automatic:Automatic.ask:before",
+            "atoll.checkpoints.store:add_checkpoint:after",
+            "atoll.checkpoints.automatic:Automatic.ask:after",
+            "atoll.oci.layout:LayoutStore.publish:after",
+            "atoll.checkpoints.saving:Saving._write_down:before",
+            "atoll.checkpoints.saving:Saving._ready:after",
+        ]
+    ),
 )
 def test_an_automatic_checkpoint_is_there_once_wherever_the_service_is_killed(
     service: Service, tmp_path: Path, place: str
@@ -135,22 +138,24 @@ def test_an_automatic_checkpoint_is_there_once_wherever_the_service_is_killed(
 
 @pytest.mark.parametrize(
     "place",
-    [
-        "atoll.checkpoints.preparing:Preparing.settle:before",
-        "atoll.checkpoints.saving:Saving._tell:before",
-        "atoll.checkpoints.saving:Saving._tell:after",
-        "atoll.oci.layout:LayoutWriter.write:after",
-        "atoll.oci.layout:LayoutWriter.commit:before",
-        "atoll.oci.layout:LayoutWriter.commit:after",
-        "atoll.oci.layout:LayoutStore.publish:before",
-        "atoll.oci.layout:LayoutStore.publish:after",
-        "atoll.oci.index:Index.save:before",
-        "atoll.oci.index:Index.save:after",
-        "atoll.checkpoints.saving:Saving._write_down:before",
-        "atoll.checkpoints.saving:Saving._write_down:after",
-        "atoll.checkpoints.saving:Saving._ready:after",
-        "atoll.checkpoints.retention:apply:after",
-    ],
+    moments(
+        [
+            "atoll.checkpoints.preparing:Preparing.settle:before",
+            "atoll.checkpoints.saving:Saving._tell:before",
+            "atoll.checkpoints.saving:Saving._tell:after",
+            "atoll.oci.layout:LayoutWriter.write:after",
+            "atoll.oci.layout:LayoutWriter.commit:before",
+            "atoll.oci.layout:LayoutWriter.commit:after",
+            "atoll.oci.layout:LayoutStore.publish:before",
+            "atoll.oci.layout:LayoutStore.publish:after",
+            "atoll.oci.index:Index.save:before",
+            "atoll.oci.index:Index.save:after",
+            "atoll.checkpoints.saving:Saving._write_down:before",
+            "atoll.checkpoints.saving:Saving._write_down:after",
+            "atoll.checkpoints.saving:Saving._ready:after",
+            "atoll.checkpoints.retention:apply:after",
+        ]
+    ),
 )
 def test_a_stop_is_saved_wherever_the_service_is_killed(
     service: Service, tmp_path: Path, place: str
@@ -179,17 +184,19 @@ def test_a_stop_is_saved_wherever_the_service_is_killed(
 
 @pytest.mark.parametrize(
     "place",
-    [
-        "atoll.checkpoints.preparing:Preparing._restore:before",
-        "atoll.oci.tree:Tree.complete:before",
-        "atoll.oci.unpack:_swap:before",
-        "atoll.oci.unpack:_swap:after",
-        "atoll.oci.index:Index.save:before",
-        "atoll.oci.index:Index.save:after",
-        "atoll.checkpoints.skeleton:make_kernel:after",
-        "atoll.checkpoints.preparing:Preparing._prepared:before",
-        "atoll.checkpoints.preparing:Preparing._prepared:after",
-    ],
+    moments(
+        [
+            "atoll.checkpoints.preparing:Preparing._restore:before",
+            "atoll.oci.tree:Tree.complete:before",
+            "atoll.oci.unpack:_swap:before",
+            "atoll.oci.unpack:_swap:after",
+            "atoll.oci.index:Index.save:before",
+            "atoll.oci.index:Index.save:after",
+            "atoll.checkpoints.skeleton:make_kernel:after",
+            "atoll.checkpoints.preparing:Preparing._prepared:before",
+            "atoll.checkpoints.preparing:Preparing._prepared:after",
+        ]
+    ),
 )
 def test_going_back_is_carried_out_wherever_the_service_is_killed(
     service: Service, tmp_path: Path, place: str

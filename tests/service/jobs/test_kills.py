@@ -20,6 +20,7 @@ from atoll.kit.processes import marked
 
 from tests.databases import variables
 from tests.forked import Forked
+from tests.moments import moments
 
 from .conftest import FAST, end_all
 from .platform import Atoll, eventually, notebook, printed
@@ -195,7 +196,7 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", moments(POINTS))
 def test_a_service_killed_anywhere_runs_the_job_once(
     platform: Platform, tmp_path: Path, point: str
 ) -> None:

@@ -16,6 +16,8 @@ from atoll.kit.errors import UnavailableError
 from atoll.kit.home import Home
 from atoll.kit.processes import marked
 
+from tests.moments import moments
+
 from .platform import Atoll, eventually, notebook, printed
 from .test_kills import Platform, counted, gated, runs
 from .test_pods import PODS, Kube, cluster, kube, platform_on
@@ -83,7 +85,7 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", moments(POINTS))
 def test_a_service_killed_anywhere_runs_the_notebook_once(
     platform: Platform, kube: Kube, tmp_path: Path, point: str
 ) -> None:
