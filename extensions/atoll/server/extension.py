@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 
+from atoll.server.elsewhere import Looks
 from atoll.server.feed import Feed
-from atoll.server.passing import InfoHandler, PassingHandler
+from atoll.server.passing import HomeHandler, InfoHandler, PassingHandler
 from atoll.server.platform import Platform
 from atoll.server.submitting import SubmitHandler
 from atoll.server.tabs import EventsSocket
 
 
 def load(server: ServerApp) -> None:
-    """Add `atoll/api/…`, `atoll/submit`, `atoll/events` and `atoll/info` under the server's base URL."""
+    """Add `atoll/api/…`, `atoll/submit`, `atoll/events`, `atoll/info`, `atoll/home` under the server's base URL."""
     platform = Platform.find()
     client = platform.client()
     base = server.web_app.settings["base_url"]
@@ -38,6 +40,7 @@ def load(server: ServerApp) -> None:
                 {"feed": Feed(platform, client)},
             ),
             (url_path_join(base, r"atoll/info"), InfoHandler, {"platform": platform}),
+            (url_path_join(base, r"atoll/home"), HomeHandler, {"looks": Looks(Path.home())}),
         ],
     )
     # The access log has a line for each call already.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from dataclasses import asdict
 from typing import Final
 
 import httpx
@@ -14,6 +16,7 @@ from tornado.web import authenticated, stream_request_body
 
 from atoll.kit.errors import AtollError, TooLargeError
 from atoll.server.addresses import checked_path, checked_query
+from atoll.server.elsewhere import Looks
 from atoll.server.platform import API_VERSION, Platform, absent, away
 
 BODY_MOST: Final = 64 * 1024 * 1024
@@ -146,3 +149,21 @@ class InfoHandler(APIHandler):  # type: ignore[misc]  # jupyter_server and torna
                 }
             )
         )
+
+
+class HomeHandler(APIHandler):  # type: ignore[misc]  # jupyter_server and tornado are not type-checked here
+    """`atoll/home`: what lies in the home instead of the environment."""
+
+    _track_activity = False
+    auth_resource = "atoll"
+
+    def initialize(self, looks: Looks) -> None:
+        """Called by tornado for each request."""
+        self._looks = looks
+
+    @authenticated  # type: ignore[untyped-decorator]  # the same
+    @authorized  # type: ignore[untyped-decorator]  # the same
+    async def get(self) -> None:
+        """The answer, as JSON."""
+        found = await asyncio.to_thread(self._looks.last)
+        await self.finish(json.dumps(asdict(found)))

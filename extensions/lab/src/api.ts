@@ -55,6 +55,17 @@ export interface Info {
   notice: string;
 }
 
+/** What lies in the home instead of the environment, as `atoll/home` says. */
+export interface Elsewhere {
+  /** The first of them, by name. */
+  packages: { name: string; version: string }[];
+  package_count: number;
+  /** Paths below the home. */
+  environments: { path: string; kind: 'venv' | 'conda' }[];
+  /** Whether all of the home was looked at. */
+  complete: boolean;
+}
+
 /** The hub's page that starts the server again. */
 export function startPage(info: Info): string {
   const server = info.server === '' ? '' : `/${encodeURIComponent(info.server)}`;
@@ -85,6 +96,11 @@ export class Api {
   /** Who this server is; answered by the server itself, also while the platform is away. */
   async info(): Promise<Info> {
     return (await (await this.request('GET', 'atoll/info')).json()) as Info;
+  }
+
+  /** What lies in the home instead of the environment; answered by the server itself too. */
+  async elsewhere(): Promise<Elsewhere> {
+    return (await (await this.request('GET', 'atoll/home')).json()) as Elsewhere;
   }
 
   async get<T>(path: string, query: Query = {}): Promise<T> {

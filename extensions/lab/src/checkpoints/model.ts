@@ -8,6 +8,7 @@ import {
   type Changes,
   type Checkpoint,
   type CheckpointEdit,
+  type Elsewhere,
   type Info,
   type Server
 } from '../api';
@@ -52,6 +53,11 @@ export class EnvironmentModel extends LiveModel {
   /** What others share with this person, newest first. */
   get shared(): readonly Checkpoint[] {
     return this._shared;
+  }
+
+  /** What lies in the home instead, and is in no checkpoint; null where that cannot be told. */
+  get elsewhere(): Elsewhere | null {
+    return this._elsewhere;
   }
 
   /** Whose environment this server began with, where that is another's and nothing was saved since. */
@@ -189,6 +195,7 @@ export class EnvironmentModel extends LiveModel {
   }
 
   protected override async load(): Promise<void> {
+    void this.look();
     const [server, checkpoints, shared] = await Promise.all([
       this.api.get<Server>(this.path),
       this.api.all<Checkpoint>('checkpoints', { user: this.info.user, server: this.segment }),
@@ -201,6 +208,16 @@ export class EnvironmentModel extends LiveModel {
 
   protected override concerns(event: Event): boolean {
     return event.kind === 'checkpoint' || event.kind === 'server';
+  }
+
+  /** Look at the home, for which nothing waits: it may be on a network, and not answer. */
+  private async look(): Promise<void> {
+    try {
+      this._elsewhere = await this.api.elsewhere();
+    } catch {
+      return; // the rest is worth showing without it
+    }
+    this.tell();
   }
 
   /** The checkpoints that save this server: a rebase saves none. */
@@ -228,6 +245,7 @@ export class EnvironmentModel extends LiveModel {
   private _server: Server | null = null;
   private _checkpoints: Checkpoint[] = [];
   private _shared: Checkpoint[] = [];
+  private _elsewhere: Elsewhere | null = null;
 }
 
 /** Whether nobody asked for it and nobody has begun it: it shows once it is under way. */

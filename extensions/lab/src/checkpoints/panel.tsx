@@ -18,6 +18,7 @@ import {
 } from '../views/parts';
 import { ChangeList } from './changes';
 import { name, savedAt, shareDone, since, stage, whyNotSaved } from './describe';
+import { ElsewhereNote } from './elsewhere';
 import type { EnvironmentModel } from './model';
 import { BaseRow, CheckpointRow } from './row';
 import { SharedWithMe } from './share';
@@ -77,6 +78,7 @@ function Content(props: EnvironmentProps & { action: Action }): ReactElement {
     <>
       <Chosen {...props} />
       <Unsaved {...props} />
+      <ElsewhereNote elsewhere={model.elsewhere} />
       <Saved {...props} />
       <SharedWithMe model={props.model} />
     </>

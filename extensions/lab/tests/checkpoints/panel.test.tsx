@@ -52,6 +52,36 @@ test('what is not saved is named, package by package', async () => {
   expect(screen.getByTestId('atoll-changes').textContent).toContain('added polars 2.1.0');
 });
 
+test('what lies in the home instead is named as not part of it', async () => {
+  const names = ['altair', 'black', 'polars', 'ruff', 'shap', 'xgboost'];
+  platform.routes['GET home'] = () => ({
+    body: {
+      packages: names.map(name => ({ name, version: '1.0' })),
+      package_count: 6,
+      environments: [{ path: 'work/.venv', kind: 'venv' }],
+      complete: true
+    }
+  });
+  await shown(server());
+  const note = await screen.findByTestId('atoll-elsewhere');
+  expect(note.textContent).toContain(
+    '6 packages lie in your home, not in this environment: altair 1.0, black 1.0, polars 1.0, ruff 1.0, shap 1.0 and 1 more.'
+  );
+  expect(note.textContent).toContain('1 environment lies in your home: ~/work/.venv.');
+  expect(note.textContent).toContain('They are in no checkpoint');
+});
+
+test('of a home with nothing in it, and of one that nobody can look at, nothing is said', async () => {
+  await shown(server()); // there is no such route
+  expect(await screen.findByTestId('atoll-unsaved')).toBeTruthy();
+  expect(screen.queryByTestId('atoll-elsewhere')).toBeNull();
+  platform.routes['GET home'] = () => ({
+    body: { packages: [], package_count: 0, environments: [], complete: true }
+  });
+  await model.refresh();
+  expect(screen.queryByTestId('atoll-elsewhere')).toBeNull();
+});
+
 test('a platform that takes long to answer is waited for in words, until it has answered', async () => {
   let answer = (): void => undefined;
   platform.routes['GET servers/ada/-'] = () =>
