@@ -12,9 +12,8 @@ from tests.helm.chart import ROOT, pods, render
 from tests.helm.network import Network, Peer
 
 NODES: Final = "192.168.7.0/24"
-TABLE: Final = runpy.run_path(str(ROOT / "helm" / "check-network"))["read_table"](
-    (ROOT / "helm" / "network.txt").read_text("utf-8")
-)
+SCRIPT: Final = runpy.run_path(str(ROOT / "helm" / "check-network"))
+TABLE: Final = SCRIPT["read_table"]((ROOT / "helm" / "network.txt").read_text("utf-8"))
 OPEN: Final = TABLE.open | {
     # what is no pod of ours, or no pod
     ("node", "registry", 5000),  # pulls
@@ -132,3 +131,31 @@ def test_the_proxy_can_be_closed_to_all_but_named_clients() -> None:
 
 def test_without_policies_there_are_none() -> None:
     assert not network(render({"networkPolicies": {"enabled": False}}))._policies
+
+
+def told(*tried: tuple[str, str, int, bool]) -> tuple[int, str]:
+    """What helm/check-network says of connections: from, to, port, whether it was open."""
+    made = [SCRIPT["Tried"](*one, wanted=one[:3] in TABLE.open) for one in tried]
+    status, lines = SCRIPT["judged"](made)
+    return status, "\n".join(lines)
+
+
+def test_a_network_that_enforces_nothing_is_told_apart_from_one_with_a_hole() -> None:
+    right = ("hub", "server", 8888, True)
+    refused = ("job", "server", 22, False)  # nothing listens there
+    assert told(right, refused, ("job", "server", 8888, False)) == (
+        0,
+        "3 connections tried, 0 otherwise than network.txt says.",
+    )
+    hole = ("stranger", "server", 8889, True)
+    status, said = told(right, ("job", "server", 8888, False), hole)
+    assert (status, said.splitlines()[1:]) == (
+        1,
+        ["stranger → server:8889 is open, and should be closed"],
+    )
+    shut = ("hub", "server", 8888, False)
+    status, said = told(shut, ("server", "job", 8888, False))
+    assert (status, "hub → server:8888 is closed, and should be open" in said) == (1, True)
+    status, said = told(right, refused, ("job", "server", 8888, True), hole)
+    assert status == 2
+    assert "does NOT enforce NetworkPolicies" in said
