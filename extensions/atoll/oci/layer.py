@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Protocol
 
 import zstandard
 from isal import isal_zlib
@@ -30,8 +29,10 @@ from .source import (
 )
 from .store import BlobWriter, Store
 
-_BLOCK = 1 << 20  # bytes handed from stage to stage: large enough that hand-overs cost nothing
-_BLOCKS = 16  # in flight; used again and again, since new memory costs as much as a copy
+_BLOCK = 2 << 20
+"""Bytes handed from stage to stage, and compressed by themselves: with others a blob has another digest."""
+_SPARE = 512 << 10  # bytes behind a block, for what is put into it in one piece
+_BLOCKS = 8  # in flight; used again and again, since new memory costs as much as a copy
 _LEVEL = {Compression.ZSTD: 1, Compression.GZIP: 1}
 """Level 1: 15 % larger than level 3 at three quarters of the time, on site-packages."""
 _THREADS = 4  # more do not help: reading and hashing are then the slowest
@@ -150,45 +151,47 @@ def _write_content(source: Source, entry: Entry, pipeline: Pipeline, watch: _Wat
     pipeline.write(tar.padding(written))
 
 
-class _Compressor(Protocol):
-    def compress(self, data: memoryview, /) -> bytes: ...
-    def flush(self) -> bytes: ...
+Pack = Callable[[memoryview], bytes]
+"""Compresses a part of a tar stream by itself."""
 
 
-class _AsItIs:
-    def compress(self, data: memoryview, /) -> bytes:
-        return bytes(data)
-
-    def flush(self) -> bytes:
-        return b""
-
-
-def _compressor(compression: Compression) -> _Compressor:
+def _packer(compression: Compression) -> Pack:
+    """What one thread at a time may use. Frames of zstd, or members of gzip, in a row are one stream."""
+    level = _LEVEL.get(compression, 0)
     if compression is Compression.ZSTD:
-        threads = min(_THREADS, os.cpu_count() or 1)  # the bytes are the same for 1 and for more
-        level = _LEVEL[compression]
-        return zstandard.ZstdCompressor(level=level, threads=threads).compressobj()
+        return zstandard.ZstdCompressor(level=level).compress
     if compression is Compression.GZIP:
-        return isal_zlib.compressobj(_LEVEL[compression], zlib.DEFLATED, 31)  # with gzip's header
-    return _AsItIs()
+        return lambda data: isal_zlib.compress(data, level, 31)  # with gzip's header
+    return bytes
 
 
 class _Block:
     """A part of the tar stream, in memory that is used again."""
 
     def __init__(self) -> None:
-        self._memory = memoryview(bytearray(_BLOCK))
+        self._memory = memoryview(bytearray(_BLOCK + _SPARE))
         self.used = 0
+        self.packed: Future[bytes] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more belongs into it; what is in the spare room then is the next one's."""
+        return self.used >= _BLOCK
 
     @property
     def data(self) -> memoryview:
         """What is in it."""
-        return self._memory[: self.used]
+        return self._memory[: min(self.used, _BLOCK)]
 
-    @property
-    def room(self) -> memoryview:
-        """What is left of it."""
-        return self._memory[self.used :]
+    def room(self, size: int) -> memoryview:
+        """What is left of it: `size` bytes or more, into the spare room."""
+        return self._memory[self.used : max(self.used + size, _BLOCK)]
+
+    def follow(self, block: _Block) -> None:
+        """Begins with what did not belong into the block before, or empty."""
+        self.packed = None
+        self.used = max(block.used - _BLOCK, 0)
+        self._memory[: self.used] = block._memory[_BLOCK : _BLOCK + self.used]
 
 
 def _nothing(_: object) -> None:
@@ -199,7 +202,7 @@ class _Stage:
     """A thread that works on blocks in their order and hands them on; its error comes out later."""
 
     def __init__(
-        self, name: str, work: Callable[[memoryview], None], then: Callable[[_Block], None]
+        self, name: str, work: Callable[[_Block], None], then: Callable[[_Block], None]
     ) -> None:
         self._work = work
         self._then = then
@@ -238,54 +241,54 @@ class _Stage:
         while (block := self._queue.get()) is not None:
             if self._error is None:  # else it only hands blocks on, so that nobody waits for one
                 try:
-                    self._work(block.data)
+                    self._work(block)
                 except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                     self._error = error
             self._then(block)
 
 
 class Pipeline:
-    """Tar bytes in; hashing, and compressing with hashing and writing, in threads beside.
+    """Tar bytes in; compressing, hashing, and writing with hashing, in threads beside.
 
-    A block goes from the caller to the one that hashes, to the one that compresses, and back.
+    A block goes from the caller to the one that hashes, which also has it compressed by another
+    thread, to the one that writes what came out, and back. Blocks are compressed each by itself:
+    nothing is copied for that, and as many at a time as there are processors.
     """
 
     def __init__(self, sink: BlobWriter, compression: Compression) -> None:
         self._sink = sink
         self._compression = compression
-        self._compressor = _compressor(compression)
         self._digest = sha256()
         self._diff = sha256()
         self._size = 0
         self._block = _Block()
         self._blocks = 1
         self._free: SimpleQueue[_Block] = SimpleQueue()
-        self._pack = _Stage("pack", self._compress, self._free.put)
-        self._hash = _Stage("hash", self._diff.update, self._pack.put)
+        self._packers: SimpleQueue[Pack] = SimpleQueue()
+        threads = min(_THREADS, os.cpu_count() or 1)
+        for _ in range(threads):
+            self._packers.put(_packer(compression))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="layer-pack")
+        self._write = _Stage("write", self._emit, self._free.put)
+        self._hash = _Stage("hash", self._look, self._write.put)
 
     def write(self, data: bytes) -> None:
         """Appends to the tar stream; raises what went wrong in the threads."""
-        size = len(data)
-        room = self.room(1)
-        if size <= len(room):
-            room[:size] = data
-            self._block.used += size
-            return
         rest = memoryview(data)
         while rest:
+            room = self.room(0)
             part = rest[: len(room)]
             room[: len(part)] = part
             self._block.used += len(part)
             rest = rest[len(part) :]
-            room = self.room(1)
 
     def room(self, size: int) -> memoryview:
         """Where the tar stream goes on, at least `size` bytes; raises what went wrong in the threads."""
-        if size > _BLOCK:
-            raise ValueError(f"a block has {_BLOCK} bytes, not {size}")
-        if self._block.used + size > _BLOCK:
+        if size > _SPARE:
+            raise ValueError(f"there is room for {_SPARE} bytes at once, not {size}")
+        if self._block.full:
             self._flush()
-        return self._block.room
+        return self._block.room(size)
 
     def filled(self, size: int) -> None:
         """The first `size` bytes of the room given last are a part of the tar stream now."""
@@ -293,26 +296,26 @@ class Pipeline:
 
     def finish(self) -> tuple[Descriptor, Digest]:
         """The descriptor of what was written, and the digest of the tar stream."""
-        self._flush()
+        while self._block.used:
+            self._flush()
         self._hash.finish()
-        self._pack.finish()
-        self._emit(self._compressor.flush())
+        self._write.finish()
         digest = Digest("sha256:" + self._digest.hexdigest())
         descriptor = Descriptor(self._compression.value, digest, self._size)
         return descriptor, Digest("sha256:" + self._diff.hexdigest())
 
     def close(self) -> None:
-        """Ends the threads, those of the compressor too."""
+        """Ends the threads."""
         self._hash.close()
-        self._pack.close()
-        self._compressor = _AsItIs()
+        self._write.close()
+        self._pool.shutdown()
 
     def _flush(self) -> None:
         self._hash.check()
-        self._pack.check()
-        self._hash.put(self._block)
-        self._block = self._next()
-        self._block.used = 0
+        self._write.check()
+        block, self._block = self._block, self._next()
+        self._block.follow(block)
+        self._hash.put(block)
 
     def _next(self) -> _Block:
         """A block that is free again; a new one while there are few, so that little takes little."""
@@ -324,11 +327,20 @@ class Pipeline:
             self._blocks += 1
             return _Block()
 
-    def _compress(self, data: memoryview) -> None:
-        self._emit(self._compressor.compress(data))
+    def _look(self, block: _Block) -> None:
+        block.packed = self._pool.submit(self._packed, block.data)
+        self._diff.update(block.data)
 
-    def _emit(self, packed: bytes) -> None:
-        if packed:
+    def _packed(self, data: memoryview) -> bytes:
+        pack = self._packers.get()
+        try:
+            return pack(data)
+        finally:
+            self._packers.put(pack)
+
+    def _emit(self, block: _Block) -> None:
+        if block.packed is not None:  # else hashing it went wrong, which comes out
+            packed = block.packed.result()
             self._digest.update(packed)
             self._size += len(packed)
             self._sink.write(packed)
