@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
-from atoll.agent.priority import NICE
+from atoll.agent.priority import NICE, SLICE
 
 SHOW = """
-import json, os, sys, threading
+import ctypes, json, os, platform, struct, sys, threading
 import psutil
+from atoll.agent.copying import _unhindered
 from atoll.agent.priority import be_modest
+SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}[platform.machine()]
+def slices():
+    found = ctypes.create_string_buffer(56)
+    assert ctypes.CDLL(None).syscall(SCHED_GETATTR, 0, found, len(found), 0) == 0
+    return struct.unpack_from("=Q", found, 24)[0]
+usual = slices()
 be_modest()
 found = []
 def look():
     io = psutil.Process(threading.get_native_id()).ionice()
-    found.append((os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), io.ioclass, io.value))
+    nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    found.append((nice, io.ioclass, io.value, slices()))
+look()
+with _unhindered():
+    urgent = slices()
 look()
 thread = threading.Thread(target=look)
 thread.start()
 thread.join()
-print(json.dumps(found))
+print(json.dumps([found, usual, urgent]))
 """
 
 
@@ -30,7 +42,15 @@ def test_threads_too_are_modest() -> None:
     command = [sys.executable, "-c", SHOW]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    modest, usual, urgent = json.loads(done.stdout)
     best_effort = 2
-    for nice, kind, level in json.loads(done.stdout):
+    for nice, kind, level, slices in modest:
         assert nice >= NICE
         assert (kind, level) == (best_effort, 7)
+        assert slices == (SLICE if _has_slices() else usual)
+    assert urgent == usual
+
+
+def _has_slices() -> bool:
+    major, minor = platform.release().split(".")[:2]
+    return (int(major), int(minor)) >= (6, 12)
