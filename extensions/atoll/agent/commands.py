@@ -43,6 +43,7 @@ NamespaceOption = Annotated[
 class Packing(StrEnum):
     """How layers are compressed."""
 
+    AUTO = "auto"
     ZSTD = "zstd"
     GZIP = "gzip"
 
@@ -87,8 +88,8 @@ def commit(
     ] = False,
     compression: Annotated[
         Packing,
-        typer.Option(help="Of layers; gzip for a docker before 23, which reads no zstd."),
-    ] = Packing.ZSTD,
+        typer.Option(help="Of layers; auto: gzip where the container's runtime reads no zstd."),
+    ] = Packing.AUTO,
     runtime: RuntimeOption = RuntimeName.AUTO,
     address: AddressOption = None,
     namespace: NamespaceOption = None,
@@ -168,7 +169,7 @@ def _save(asked: Request) -> SaveReport:
     from atoll.agent.runtimes.choice import runtime_of
     from atoll.agent.target import base_elsewhere, target_of
     from atoll.kit.progress import progress
-    from atoll.oci.image import Compression
+    from atoll.oci.image import packing
 
     be_modest()
     thaw_leftovers(asked.state)
@@ -190,7 +191,7 @@ def _save(asked: Request) -> SaveReport:
             state=asked.state,
             wishes=Wishes(
                 shared=asked.shared,
-                compression=Compression[asked.compression.name],
+                compression=packing(asked.compression),
                 progress=lambda done: bar(f"Saving: {words.size(done)}"),
             ),
             elsewhere=elsewhere,

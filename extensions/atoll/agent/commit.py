@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -72,7 +72,9 @@ def commit(
                 hint="Stop it first, or save it live (--live).",
             )
         with runtime.base(container) as base, still_there(runtime, container):
-            image = bring(base, store, elsewhere, state, wishes.compression)
+            compression = wishes.compression or base.readable
+            wishes = replace(wishes, compression=compression)
+            image = bring(base, store, elsewhere, state, compression)
             _check_image(container, image, wishes.image, (store, elsewhere, base.content))
             own = own_layers(image, wishes.own, container)
             merging = _merging(

@@ -58,7 +58,7 @@ class Wishes:
     most_layers: int = 0  # of these; then they become one. 0: they are left as they are
     shared: bool = False  # others may use the image: what looks like a secret is refused
     setuid: bool = True
-    compression: Compression = Compression.ZSTD
+    compression: Compression | None = None  # None: the best that the container's runtime reads
     limits: oci.Limits = oci.DEFAULT_LIMITS
     progress: oci.Progress | None = None
     cancelled: oci.Cancelled | None = None
@@ -154,7 +154,7 @@ class Copy:
         return oci.write_layer(
             source,
             store,
-            compression=wishes.compression,
+            compression=wishes.compression or Compression.ZSTD,
             progress=None if wishes.progress is None else lambda done: self._tell(before + done),
             cancelled=wishes.cancelled,
             limits=wishes.limits,

@@ -30,7 +30,7 @@ from atoll.checkpoints.node_models import (
     SaveOrder,
 )
 from atoll.kit import words
-from atoll.oci.image import Compression
+from atoll.oci.image import packing
 from atoll.oci.publish import BASE_DIGEST
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_referrers import attach
@@ -130,7 +130,7 @@ def _wishes(work: Work, total: int) -> Wishes:
         own=frozenset(work.order.layers),
         most_layers=work.order.most_layers,
         shared=work.order.shared,
-        compression=Compression[work.order.compression.upper()],
+        compression=packing(work.order.compression),
         limits=oci.Limits(size=min(limits.size, room), entries=limits.entries),
         progress=lambda done: work.tell(Phase.COPYING, done, max(done, total)),
         cancelled=work.cancelled,

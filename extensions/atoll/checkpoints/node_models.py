@@ -99,7 +99,7 @@ class SaveOrder(BaseModel):
     limits: SaveLimits
     shared: bool = False  # others may use the image: what looks like a secret is refused
     most_layers: int = 8  # over the base; then they are merged
-    compression: Literal["zstd", "gzip"] = "zstd"
+    compression: Literal["auto", "zstd", "gzip"] = "auto"  # the best that the node's runtime reads
 
 
 class LookOrder(BaseModel):

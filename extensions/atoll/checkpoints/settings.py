@@ -39,7 +39,9 @@ class NodeSettings(Section):
     per_node: Annotated[int, Field(ge=1, le=64)] = 1  # saves at a time on one node
     at_once: Annotated[int, Field(ge=1, le=10_000)] = 16  # in the cluster: the registry's load
     lease_s: Annotated[float, Field(ge=1, le=3600)] = 60.0  # an agent silent for longer has died
-    compression: Literal["zstd", "gzip"] = "zstd"  # gzip: for runtimes that cannot read zstd
+    compression: Literal["auto", "zstd", "gzip"] = (
+        "auto"  # gzip where a node's runtime reads no zstd
+    )
     look_every_s: Seconds = 15.0  # at each running container, for what is unsaved in it
     name: str = ""  # of this very machine, where its agent has the secret `agent-token`
     service_account: str = ""  # namespace:name of the agents in Kubernetes

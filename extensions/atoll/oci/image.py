@@ -55,6 +55,11 @@ def compression_of(media_type: str) -> Compression:
     raise InvalidImageError(f"A layer is of the unknown type {media_type[:100]!r}.")
 
 
+def packing(name: str) -> Compression | None:
+    """The compression that is called `zstd` or `gzip` in settings; None for `auto`."""
+    return None if name == "auto" else Compression[name.upper()]
+
+
 def digest_of(content: bytes) -> Digest:
     """The digest of some bytes."""
     return Digest("sha256:" + sha256(content).hexdigest())

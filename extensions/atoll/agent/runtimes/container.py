@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from atoll import oci
+from atoll.oci.image import Compression
 
 
 class State(StrEnum):
@@ -79,6 +80,7 @@ class Base:
     content: oci.Content | None = None  # packed layers, as far as the runtime keeps them
     tars: Tars | None = None
     digests: tuple[str, ...] = ()  # of manifests that the image may have in its registry
+    readable: Compression = Compression.ZSTD  # the best that the runtime reads when it pulls
 
 
 class Runtime(Protocol):

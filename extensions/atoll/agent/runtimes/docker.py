@@ -25,7 +25,7 @@ from atoll.agent.runtimes.containerd_content import chain_id
 from atoll.agent.runtimes.mounts import id_map, living_targets
 from atoll.agent.runtimes.spec import listed, mapped, relative, strings, text
 from atoll.agent.runtimes.tar_split import tar_of
-from atoll.oci.image import ImageConfig, JsonObject, checked_digest, parse
+from atoll.oci.image import Compression, ImageConfig, JsonObject, checked_digest, parse
 
 ADDRESS: Final = Path("/run/docker.sock")
 _WITHIN_S: Final = 30.0
@@ -42,6 +42,7 @@ _OWN_MOUNTS: Final = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev",
 _REMAPPED: Final = re.compile(r"/(\d+)\.(\d+)/overlay2?/")
 _REMAP_SIZE: Final = 65536
 _MAX_CONFIG: Final = 8 << 20
+_ZSTD_SINCE: Final = 23  # moby/moby#41759
 
 
 class Docker:
@@ -88,7 +89,8 @@ class Docker:
     def base(self, container: Container) -> Iterator[Base]:
         """The container's image, which docker keeps as long as it has the container."""
         image = checked_digest(container.image.digest)
-        root = Path(text(self._get("/info", ""), "DockerRootDir")) / "image" / container.snapshotter
+        daemon = self._get("/info", "")
+        root = Path(text(daemon, "DockerRootDir")) / "image" / container.snapshotter
         try:
             content = (root / "imagedb/content/sha256" / image.removeprefix("sha256:")).read_bytes()
         except FileNotFoundError as error:
@@ -99,7 +101,12 @@ class Docker:
         config = ImageConfig(parse(content, "image's config", most=_MAX_CONFIG))
         names = listed(self._get(f"/images/{image}/json", container.id), "RepoDigests")
         digests = tuple(str(name).partition("@")[2] for name in names)
-        yield Base(config, tars=_Layers(root / "layerdb/sha256", config), digests=digests)
+        yield Base(
+            config,
+            tars=_Layers(root / "layerdb/sha256", config),
+            digests=digests,
+            readable=readable(text(daemon, "ServerVersion")),
+        )
 
     def close(self) -> None:
         """Ends the connection."""
@@ -128,6 +135,13 @@ class Docker:
             f"docker at {self._address} does not answer ({why}).",
             hint="Check that it runs, that --address is its socket, and that you are root.",
         )
+
+
+def readable(version: str) -> Compression:
+    """What a daemon of this version reads; gzip, as all do, of one that is not known."""
+    major = re.match(r"\d{1,4}(?=\.)", version)
+    new = major is not None and int(major[0]) >= _ZSTD_SINCE
+    return Compression.ZSTD if new else Compression.GZIP
 
 
 class _Layers:
