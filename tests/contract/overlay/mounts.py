@@ -48,6 +48,32 @@ def mounted(top: Path, lowers: tuple[Path, ...], *, options: str = "") -> Iterat
         run("umount", merged)
 
 
+@contextmanager
+def mounted_by_nobody(top: Path, lowers: tuple[Path, ...]) -> Iterator[Overlay]:
+    """As `mounted`, by somebody who is root in a user namespace alone: the marks are `user.overlay.`.
+
+    The mount is in a mount namespace of its own as well; `merged` leads there.
+    """
+    upper, work, merged = top / "upper", top / "work", top / "merged"
+    for directory in (upper, work, merged):
+        directory.mkdir(parents=True)
+    below = ":".join(map(str, lowers))
+    chosen = f"userxattr,lowerdir={below},upperdir={upper},workdir={work}"
+    inside = ["unshare", "--user", "--mount", "sh", "-c", "echo there; read end"]
+    with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == b"there\n"
+        for ids in ("uid_map", "gid_map"):
+            Path(f"/proc/{holder.pid}/{ids}").write_text("0 0 4294967295")
+        enter = ("nsenter", "--target", str(holder.pid), "--user", "--mount")
+        try:
+            run(*enter, "mount", "-t", "overlay", "overlay", "-o", chosen, merged)
+            yield Overlay(upper, lowers, Path(f"/proc/{holder.pid}/root{merged}"))
+        finally:
+            holder.stdin.close()
+
+
 def run(*command: str | Path) -> str:
     """A program's output; the test fails where it does."""
     done = subprocess.run([str(part) for part in command], capture_output=True, check=False)

@@ -24,6 +24,7 @@ from tests.contract.overlay.mounts import (
     everything,
     files,
     mounted,
+    mounted_by_nobody,
     plant,
     specials,
     umoci_unpack,
@@ -105,3 +106,28 @@ def test_base_and_two_layers_unpack_to_what_the_mount_shows(
                 if number:
                     assert_merged_is_the_same(store, image, overlay, top)
             lowers = (overlay.upper, *lowers)
+
+
+@settings(
+    max_examples=max(EXAMPLES // 5, 3), deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(work, work)
+def test_a_mount_of_somebody_who_is_root_in_a_user_namespace_alone(
+    before: list[Step], then: list[Step]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        lower = top / "lower"
+        lower.mkdir()
+        plant(lower)
+        for step in before:
+            do(lower, step)
+        store = LayoutStore(top / "store")
+        image = base_image(store, lower)
+        with mounted_by_nobody(top / "over", (lower,)) as overlay:
+            for step in then:
+                do(overlay.merged, step)
+            source = OverlaySource(overlay.upper, overlay.lowers, userxattr=True)
+            image = append(store, image, source, "saved")
+            unpack(store, image.digest, top / "ours", owner=True, setuid=True)
+            assert differences(overlay.merged, top / "ours") == {}
