@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 
+from atoll.checkpoints import left
 from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.hold_tokens import SECRET, token_of
 from atoll.checkpoints.lost import REMOVED
@@ -36,9 +37,12 @@ class Held:
         """
         with self._ground.database.read() as session:
             row = running_as(session, start_id)
-        state = self._ground.containers.state(start_id) if row is not None else None
-        if row is None or state not in (Containment.LEAVING, Containment.GONE):
+            known = row is not None or bool(left.left(session, start_id))
+        state = self._ground.containers.state(start_id) if known else None
+        if state not in (Containment.LEAVING, Containment.GONE):
             return True
+        if row is None:
+            return False  # its server went on without what is in it
         if row.status in (ServerStatus.RUNNING, ServerStatus.PREPARED):
             why = REMOVED if state is Containment.GONE else None
             self._servers.ended(row.user, server_segment(row.name), start_id, why)

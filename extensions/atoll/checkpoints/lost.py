@@ -46,6 +46,11 @@ class Lost:
         for row in self._servers.in_containers():
             if row.running_id not in there:
                 self._look(row)
+        for save in self._nodes.left():
+            pod = (save.container or "").split("/")
+            unseen = save.left_id not in there and len(pod) > 1
+            if unseen and self._pods.gone(pod[1]) and self._pods.node_gone(save.node):
+                self._nodes.lost_left(save)
 
     def look_at(self, pod: str) -> None:
         """Look at the server of this pod, NAMESPACE/NAME, which was there and is no more."""

@@ -166,6 +166,7 @@ class Checkpoint(BaseModel):
     platform_version: str | None = None  # that its base was made with, where that is known
     too_old: str | None = None  # why no server starts from it any more; None where one does
     current: bool = False  # the one its server continues from
+    left: bool = False  # of a stop that its server went on without, since its node is silent
     layer_size: int = 0  # bytes this checkpoint added, compressed
     size: int = 0  # bytes over the base, compressed
     changes: Changes | None = None  # against the base

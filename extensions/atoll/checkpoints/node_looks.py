@@ -49,7 +49,11 @@ class Looks:
                 ServerRow.status == ServerStatus.RUNNING,
             )
             working = store.working_checkpoints(session)
-            busy = {row.server_id for row in working if row.trigger != Trigger.REBASE}
+            busy = {
+                row.server_id
+                for row in working
+                if row.trigger != Trigger.REBASE and row.left_id is None
+            }
             rows = [row for row in session.scalars(query) if row.id not in busy]
         with self._lock:
             due = [row for row in rows if now - self._since(row, now) >= self._every]

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from atoll.kit import words
 
+AWAY = "agent_away"
+"""The reason of a save whose node's agent does not answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Save:
@@ -74,7 +77,7 @@ def turns(standing: Standing) -> Mapping[str, Turn]:
                 f"The agent of its node {save.node} does not answer. It is saved when the node is"
                 " back; if that is lost for good, the operators can remove it from the cluster."
             )
-            turn = Turn(False, position, "agent_away", message)
+            turn = Turn(False, position, AWAY, message)
         elif busy[save.node] >= standing.per_node:
             message = f"Its node saves others first; {_place(position)}."
             turn = Turn(False, position, "node_busy", message)

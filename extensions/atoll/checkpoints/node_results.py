@@ -212,8 +212,10 @@ class Results:
         """Nothing had changed. A stop that nobody waits for leaves no line in the history."""
         waited_for = session.scalar(select(HoldRow).where(HoldRow.checkpoint == row.id).limit(1))
         known = store.owned_checkpoint(session, row.user, digest)
-        if row.trigger == Trigger.STOP and known is None and waited_for is None:
-            saving.settled(session, server)
+        new = known is None or row.left_id is not None
+        if row.trigger == Trigger.STOP and new and waited_for is None:
+            if row.left_id is None:
+                saving.settled(session, server)
             store.delete_checkpoints(session, [row])
             return
         saving.unchanged(session, self._ground, row, server, digest)
@@ -229,6 +231,8 @@ class Results:
         moment = self._ground.clock()
         values = _values(row, origin(row, server), told, layers)
         store.write_checkpoint(session, row, {**values, "finished_at": moment})
+        if row.left_id is not None:
+            return  # its server is elsewhere by now
         store.change_server(
             session,
             server,
@@ -270,6 +274,8 @@ def _log(row: CheckpointRow, reason: str, message: str) -> None:
 
 def _lost(session: Session, row: CheckpointRow, server: ServerRow, what: str) -> str:
     """What is lost, and what there is: the newest checkpoint, which may be an automatic one."""
+    if row.left_id is not None:
+        return f"Not saved: {what} its node {row.node} before it could be saved, and is lost."
     known = session.get(CheckpointRow, server.current or "")
     there = "your environment is as it was when the server was started"
     if known is not None and known.finished_at is not None:

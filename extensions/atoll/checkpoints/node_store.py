@@ -54,6 +54,7 @@ def standing(session: Session, settings: NodeSettings, now: datetime) -> Standin
             CheckpointRow.lease_until,
             ServerRow.status,
             ServerRow.target,
+            CheckpointRow.left_id,
             held,
         )
         .join(ServerRow, ServerRow.id == CheckpointRow.server_id)
@@ -62,13 +63,13 @@ def standing(session: Session, settings: NodeSettings, now: datetime) -> Standin
     saves = tuple(
         Save(
             id=id_,
-            server=id_ if trigger == Trigger.REBASE else server,
+            server=id_ if trigger == Trigger.REBASE or left_id else server,
             node=node or "",
-            at_rest=trigger == Trigger.REBASE or at_rest(server_status),
+            at_rest=trigger == Trigger.REBASE or bool(left_id) or at_rest(server_status),
             wanted=(
                 trigger in (Trigger.USER, Trigger.REBASE)
                 or waited_for
-                or (at_rest(server_status) and target == ServerTarget.RUNNING)
+                or (at_rest(server_status) and target == ServerTarget.RUNNING and not left_id)
             ),
             asked=created.timestamp(),
             not_before=not_before.timestamp() if not_before is not None else 0.0,
@@ -76,7 +77,7 @@ def standing(session: Session, settings: NodeSettings, now: datetime) -> Standin
         )
         for (
             id_, server, node, trigger, status, created, not_before, until,
-            server_status, target, waited_for,
+            server_status, target, left_id, waited_for,
         ) in session.execute(query)
     )  # fmt: skip
     present = session.scalars(select(NodeRow.name).where(NodeRow.seen_at > now - PRESENT))

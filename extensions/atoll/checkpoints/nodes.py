@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from atoll.checkpoints import metrics, node_queue, node_store, retention, store
+from atoll.checkpoints import left, metrics, node_queue, node_store, retention, store
 from atoll.checkpoints.asked import moot
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointId, CheckpointStatus, Digest, Trigger
@@ -27,7 +27,7 @@ from atoll.checkpoints.node_models import (
     SaveOrder,
     SaveResult,
 )
-from atoll.checkpoints.node_queue import Standing, Turn
+from atoll.checkpoints.node_queue import AWAY, Standing, Turn
 from atoll.checkpoints.node_results import Results
 from atoll.checkpoints.node_store import leased, standing
 from atoll.checkpoints.origins import origin
@@ -41,7 +41,6 @@ from atoll.kit.names import is_id, new_id
 log = logging.getLogger(__name__)
 
 _GLANCE_S: Final = 0.5  # how late a change by another service, or by time alone, is seen
-AWAY: Final = "agent_away"
 HELD_UP: Final = "held_up"
 _SAVING: Final = "Your environment is being saved."
 
@@ -155,11 +154,16 @@ class Nodes:
             row = session.get(CheckpointRow, id_)
             if row is None or CheckpointStatus(row.status).final:
                 return None
-            if row.lease is None or row.status == CheckpointStatus.REQUESTED:
-                return None
-            if leased(row.status, row.lease_until, now):
-                assert row.lease_until is not None  # noqa: S101  # it is leased
-                return max(0.1, (row.lease_until - now).total_seconds())
+            server = session.get_one(ServerRow, row.server_id)
+            turn = self.turns_of(session, [row]).get(id_)
+        if row.status == CheckpointStatus.REQUESTED:
+            self._leave(row, server, turn)
+            return None
+        if row.lease is None:
+            return None
+        if leased(row.status, row.lease_until, now):
+            assert row.lease_until is not None  # noqa: S101  # it is leased
+            return max(0.1, (row.lease_until - now).total_seconds())
         message = f"The agent of its node {row.node} fell silent; the save is begun anew."
         with self._ground.database.write() as session:
             row = session.get_one(CheckpointRow, id_)
@@ -176,6 +180,31 @@ class Nodes:
             store.follow(session, row, server, values)
         log.warning("%s: %s", id_, message, extra={"checkpoint": id_})
         return None
+
+    def _leave(self, seen: CheckpointRow, server: ServerRow, turn: Turn | None) -> None:
+        """Let a start go on that waits for a save whose node is silent, and begins with something else."""
+        if not left.may_be_left(seen, server, turn):
+            return
+        with self._ground.database.write() as session:
+            row = session.get_one(CheckpointRow, seen.id)
+            server = session.get_one(ServerRow, seen.server_id)
+            if left.may_be_left(row, server, turn):
+                left.leave(session, row, server)
+                log.warning("%s is left on %s", row.id, row.node, extra={"checkpoint": row.id})
+
+    def left(self) -> list[CheckpointRow]:
+        """The saves that their servers went on without, and that are not final."""
+        with self._ground.database.read() as session:
+            return left.left(session)
+
+    def lost_left(self, seen: CheckpointRow) -> None:
+        """The node of such a save is gone for good: nothing can be saved."""
+        now = self._ground.clock()
+        with self._ground.database.write() as session:
+            row = session.get_one(CheckpointRow, seen.id)
+            if CheckpointStatus(row.status).final or leased(row.status, row.lease_until, now):
+                return
+            self._results.node_lost(session, row, session.get_one(ServerRow, row.server_id))
 
     def lost(self, server: ServerRow) -> None:
         """The node of an ended server is gone for good, and its container with it: nothing can be saved.

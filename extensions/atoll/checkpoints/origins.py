@@ -34,6 +34,10 @@ def origin(row: CheckpointRow, server: ServerRow) -> Origin:
         container, image = row.container or "", row.image or ""
         name, _, digest = image.rpartition("@")
         return Origin(container, image, base=digest, base_name=name, ended=True)
+    if row.left_id is not None:
+        container, image = row.container or "", row.image or ""
+        base = row.base or image.rpartition("@")[2]
+        return Origin(container, image, base, row.base_name, ended=True, start_id=row.left_id)
     container, image = server.container or "", server.image or ""
     return Origin(
         container,

@@ -35,6 +35,7 @@ class Kept:
     running_id: str | None  # the start that may be unsaved
     settled_id: str | None  # the last start that is not
     placed: bool  # whether it is known where its container is
+    left: bool = False  # a save of this pod's start goes on, or is to: its server went on without
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ def decide(pod: SeenPod, kept: Kept | None) -> Act:
     """
     if kept is None or not pod.start_id:
         return Act.ORPHAN
+    if kept.left:
+        return Act.NOTHING
     if kept.settled_id is not None and pod.start_id <= kept.settled_id:
         return Act.NOTHING if pod.leaving else Act.DELETE
     return _unsettled(pod, kept) if pod.start_id == kept.running_id else Act.ORPHAN

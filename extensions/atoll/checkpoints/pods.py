@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from atoll.checkpoints import left
 from atoll.checkpoints.ground import Containment
 from atoll.checkpoints.lost import Lost
 from atoll.checkpoints.models import Place, ServerStatus
@@ -204,7 +205,7 @@ class PodReconciler:
         pod = self._pods.informer.snapshot().get(key)
         if pod is None:
             return False
-        act = decide(_seen(pod), _kept(self._row(pod)))
+        act = decide(_seen(pod), self._kept(pod, self._row(pod)))
         return act not in (Act.DELETE, Act.ORPHAN)
 
     def orphans(self) -> list[Pod]:
@@ -212,7 +213,7 @@ class PodReconciler:
         return [
             pod
             for pod in self._pods.informer.snapshot().values()
-            if decide(_seen(pod), _kept(self._row(pod))) is Act.ORPHAN
+            if decide(_seen(pod), self._kept(pod, self._row(pod))) is Act.ORPHAN
         ]
 
     def _step(self, key: str) -> float | None:
@@ -221,7 +222,7 @@ class PodReconciler:
             self._lost.look_at(key)
             return None
         row = self._row(pod)
-        act = decide(_seen(pod, cut_off=self._silent(pod) is not None), _kept(row))
+        act = decide(_seen(pod, cut_off=self._silent(pod) is not None), self._kept(pod, row))
         if row is None or act in (Act.NOTHING, Act.ORPHAN):
             return None
         try:
@@ -234,6 +235,19 @@ class PodReconciler:
         notes = pod.metadata.annotations
         with self._checkpoints.ground.database.read() as session:
             return find_server(session, notes.get(USER, ""), notes.get(NAME, ""))
+
+    def _kept(self, pod: Pod, row: ServerRow | None) -> Kept | None:
+        if row is None:
+            return None
+        with self._checkpoints.ground.database.read() as session:
+            waits = left.left(session, pod.metadata.annotations.get(START, ""))
+        return Kept(
+            status=ServerStatus(row.status),
+            running_id=row.running_id,
+            settled_id=row.settled_id,
+            placed=row.container is not None,
+            left=bool(waits),
+        )
 
     def _place(self, pod: Pod, row: ServerRow) -> None:
         place = place_of(pod)
@@ -338,17 +352,6 @@ def _seen(pod: Pod, *, cut_off: bool = False) -> SeenPod:
         placeable=place_of(pod) is not None,
         unheld=pod.ended_in(HOLD),
         cut_off=cut_off,
-    )
-
-
-def _kept(row: ServerRow | None) -> Kept | None:
-    if row is None:
-        return None
-    return Kept(
-        status=ServerStatus(row.status),
-        running_id=row.running_id,
-        settled_id=row.settled_id,
-        placed=row.container is not None,
     )
 
 

@@ -193,7 +193,7 @@ class Saving:
         why = str(error) if known else f"{error!r}."
         if row.trigger == Trigger.STOP:
             with self._ground.database.read() as session:
-                final = _wants_to_continue(session.get_one(ServerRow, server.id))
+                final = wants_to_continue(session.get_one(ServerRow, server.id))
         else:
             final = limit or row.trigger in (Trigger.USER, Trigger.AUTOMATIC)
         if final:
@@ -229,7 +229,7 @@ class Saving:
             server = session.get_one(ServerRow, server_id)
             if not of_this_stop(row, server):
                 return
-            if _wants_to_continue(server):
+            if wants_to_continue(server):
                 store.change_server(
                     session,
                     server,
@@ -300,10 +300,10 @@ def unchanged(
         platform_version=before.platform_version if before is not None else None,
         python_version=before.python_version if before is not None else None,
         architecture=before.architecture if before is not None else None,
-        image=before.image if before is not None else server.image,
+        image=before.image if before is not None else row.image or server.image,
         finished_at=ground.clock(),
     )
-    if shown:
+    if shown and row.left_id is None:
         store.change_server(
             session, server, environment=digest, current=row.id, saved_at=ground.clock()
         )
@@ -345,10 +345,11 @@ def fulfil_holds(session: Session, row: CheckpointRow) -> None:
 
 def of_this_stop(row: CheckpointRow, server: ServerRow) -> bool:
     """Whether it is the checkpoint that the stopped server waits for; a live one may come before."""
-    return server.status == ServerStatus.SAVING and row.trigger == Trigger.STOP
+    stop = row.trigger == Trigger.STOP and row.left_id is None
+    return stop and server.status == ServerStatus.SAVING
 
 
-def _wants_to_continue(server: ServerRow) -> bool:
+def wants_to_continue(server: ServerRow) -> bool:
     """Whether a start waits that goes on in the very directory, so that saving may come later."""
     return (
         server.target == ServerTarget.RUNNING

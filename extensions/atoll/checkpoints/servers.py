@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from atoll.checkpoints import sharing, views
+from atoll.checkpoints import left, sharing, views
 from atoll.checkpoints.discarding import discard
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.hold_tokens import SECRET, token_of
@@ -95,7 +95,15 @@ class Servers:
                 self._check_age(session, row, request.environment)
                 change_server(session, row, **self._start_values(row, request))
                 _hurry(session, row)
+                self._leave(session, row)
         return self._preparation(row)
+
+    def _leave(self, session: Session, row: ServerRow) -> None:
+        """Go on without the save of the last stop, where that waits for a silent node."""
+        turn = self._nodes.turn_of_server(session, row)
+        for one in working_checkpoints(session, row.id):
+            if left.may_be_left(one, row, turn):
+                left.leave(session, one, row)
 
     def _preparation(self, row: ServerRow) -> Preparation:
         if not row.contained:

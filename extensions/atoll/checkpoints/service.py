@@ -220,7 +220,7 @@ class Checkpoints:
             row = _visible(session, caller, id_)
             if CheckpointStatus(row.status).final and not row.cancelled:
                 raise ConflictError(f"This checkpoint is {row.status} already.")
-            if row.trigger == Trigger.STOP:
+            if row.trigger == Trigger.STOP and row.left_id is None:
                 raise ConflictError(
                     "A server that stopped is saved; that is not cancelled.",
                     hint="`atoll servers discard` gives up what it changed.",

@@ -113,7 +113,8 @@ class CheckpointRow(Row):
     architecture: Mapped[str | None]  # of its image, as OCI names it
     job: Mapped[str | None]  # a rebase's: the job that installs
     rebase: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))  # its plan
-    container: Mapped[str | None]  # a rebase's, where its job ran in one
+    container: Mapped[str | None]  # a rebase's, where its job ran in one, or one that was left
+    left_id: Mapped[str | None]  # of a stop that its server went on without: that start
 
 
 class GrantRow(Base):
@@ -196,7 +197,7 @@ def write_checkpoint(session: Session, row: CheckpointRow, values: Values) -> No
 
 def follow(session: Session, row: CheckpointRow, server: ServerRow, values: Values) -> None:
     """Let a server that is being saved say of itself what its checkpoint does."""
-    if server.status == ServerStatus.SAVING and row.trigger != Trigger.REBASE:
+    if server.status == ServerStatus.SAVING and row.trigger != Trigger.REBASE and not row.left_id:
         told = {
             name: values[name] for name in ("reason", "message", "done", "total") if name in values
         }
@@ -252,7 +253,7 @@ def working_checkpoints(session: Session, server_id: str | None = None) -> list[
     """Checkpoints that are not final, oldest first; of a server those that save it, no rebases."""
     query = select(CheckpointRow).where(CheckpointRow.status.in_(WORKING))
     if server_id is not None:
-        saves = CheckpointRow.trigger != Trigger.REBASE
+        saves = (CheckpointRow.trigger != Trigger.REBASE) & CheckpointRow.left_id.is_(None)
         query = query.where(CheckpointRow.server_id == server_id, saves)
     return list(session.scalars(query.order_by(CheckpointRow.id)))
 

@@ -19,7 +19,7 @@ from atoll.checkpoints.models import (
     ServerTarget,
     Trigger,
 )
-from atoll.checkpoints.node_queue import Turn
+from atoll.checkpoints.node_queue import AWAY, Turn
 from atoll.checkpoints.store import CheckpointRow, ServerRow
 from atoll.checkpoints.window import Window
 
@@ -87,6 +87,7 @@ def checkpoint_view(
         platform_version=row.platform_version,
         too_old=window.too_old(row.platform_version),
         current=row.id == current,
+        left=row.left_id is not None,
         shared_with=list(shared_with),
         layer_size=row.layer_size,
         size=row.size,
@@ -137,14 +138,27 @@ def preparation_view(
 
 def _told(row: ServerRow, turn: Turn | None) -> str | None:
     """What went wrong says more than why it waits, and that more than that it is saved."""
-    return turn.message if turn is not None and row.reason is None else row.message
+    if turn is None or row.reason is not None:
+        return row.message
+    return f"{turn.message}{_way_out(turn)}"
 
 
 def _waits(row: ServerRow, turn: Turn | None) -> str:
     """The same for whoever starts the server, who must read what is waited for."""
     if turn is None or row.reason is not None:
         return row.message or ""
-    return f"Your last stop waits to be saved: {turn.message[:1].lower()}{turn.message[1:]}"
+    told = f"{turn.message[:1].lower()}{turn.message[1:]}"
+    return f"Your last stop waits to be saved: {told}{_way_out(turn)}"
+
+
+def _way_out(turn: Turn) -> str:
+    """What can be done instead of waiting."""
+    if turn.reason != AWAY:
+        return ""
+    return (
+        " To start without it, choose an earlier environment, or a fresh start: what is on the node"
+        " is then saved beside the others when it is back."
+    )
 
 
 def _digest(text: str | None) -> Digest | None:

@@ -139,6 +139,7 @@ export function checkpoint(given: Partial<Checkpoint> = {}): Checkpoint {
     too_old: null,
     job: null,
     current: false,
+    left: false,
     layer_size: 0,
     size: 0,
     changes: null,

@@ -88,6 +88,11 @@ class Kubernetes:
         options = {"gracePeriodSeconds": 0}
         httpx.request("DELETE", f"{self.pods}/{name}", json=options).raise_for_status()
 
+    def collect(self, name: str = NAME) -> None:
+        """The pod of a node that is gone is removed by Kubernetes itself."""
+        httpx.post(f"{self.url}/control", json={"silent": False}).raise_for_status()
+        self.remove(name)
+
     def away(self, away: bool) -> None:
         """The API server answers nobody, or again."""
         httpx.post(f"{self.url}/control", json={"away": away}).raise_for_status()

@@ -11,6 +11,7 @@ import pytest
 from atoll.checkpoints import client
 from atoll.checkpoints.lost import REMOVED
 from atoll.checkpoints.models import (
+    BASE,
     CheckpointStatus,
     Place,
     Preparation,
@@ -183,6 +184,65 @@ def test_a_node_that_stays_silent_ends_its_servers_and_what_they_have_is_saved_w
     cluster.agent()
     assert cluster.files(cluster.saved().environment) == {"early", "late"}
     assert ada.released()
+
+
+@pytest.fixture
+def gone_on(cluster: Cluster, kubernetes: Kubernetes, ada: Ada) -> Ada:
+    """Her server of before, whose node is silent; she has started another environment elsewhere."""
+    (ada.container / "late").write_text("kept")
+    kubernetes.silence(True)
+    kubernetes.delete()
+    told = eventually(cluster.server, lambda one: f"node {NODE} does not" in str(one.message))
+    assert "To start without it, choose an earlier environment" in str(told.message)
+    fresh = StartRequest(contained=True, environment=BASE)
+    cluster.send(client.start("ada", "", fresh), "hub")
+    again = in_pod(cluster, kubernetes, "jupyter-ada-2")
+    assert "it is saved beside the others" in str(again.start.fallback)
+    assert cluster.server().status == ServerStatus.RUNNING
+    return ada
+
+
+def test_who_starts_something_else_meanwhile_finds_what_the_node_had_beside_it_later(
+    cluster: Cluster, kubernetes: Kubernetes, gone_on: Ada
+) -> None:
+    [waits] = cluster.checkpoints()
+    assert (waits.status, waits.reason) == (CheckpointStatus.REQUESTED, "agent_away")
+    kubernetes.silence(False)
+    assert not gone_on.released(), "its pod is held, although nobody waits"
+    cluster.agent()
+
+    saved = cluster.final(waits.id)
+
+    assert (saved.status, saved.note) == (CheckpointStatus.READY, f"left on {NODE}")
+    assert (saved.left, saved.current) == (True, False)
+    assert cluster.files(saved.digest) == {"late"}
+    assert gone_on.released()
+    server = cluster.server()
+    assert (server.status, server.environment) == (ServerStatus.RUNNING, None)
+    cluster.end()
+    kubernetes.ended("jupyter-ada-2")
+    assert cluster.saved().environment is None, "nothing changed in that one"
+
+
+def test_what_was_left_on_a_node_that_is_gone_for_good_is_said_to_be_lost(
+    cluster: Cluster, kubernetes: Kubernetes, gone_on: Ada
+) -> None:
+    [waits] = cluster.checkpoints()
+    kubernetes.lose_node()
+    kubernetes.collect()
+
+    over = cluster.final(waits.id)
+
+    assert (over.status, over.reason) == (CheckpointStatus.FAILED, "node_lost")
+    assert "is lost" in str(over.message)
+    assert cluster.server().status == ServerStatus.RUNNING
+
+
+def test_what_was_left_can_be_given_up(cluster: Cluster, gone_on: Ada) -> None:
+    [waits] = cluster.checkpoints()
+    cluster.send(client.cancel(waits.id))
+    assert cluster.final(waits.id).reason == "cancelled"
+    assert gone_on.released()
 
 
 def test_nothing_is_given_up_while_the_node_or_the_pod_is_there_or_nobody_can_tell(

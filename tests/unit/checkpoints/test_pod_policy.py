@@ -85,6 +85,9 @@ S = ServerStatus
         # the next start waits meanwhile, or runs
         (pod(NOW, ended=True), kept(S.PREPARING, None, NOW), Act.DELETE),
         (pod(NOW, ended=True), kept(S.RUNNING, NEW, NOW), Act.DELETE),
+        # the next start went on without it
+        (pod(NOW, ended=True), Kept(S.RUNNING, NEW, NOW, True, left=True), Act.NOTHING),
+        (pod(NOW, leaving=True), Kept(S.SAVED, None, NEW, True, left=True), Act.NOTHING),
         # nobody knows it
         (pod(), None, Act.ORPHAN),
         (pod(""), kept(S.RUNNING), Act.ORPHAN),

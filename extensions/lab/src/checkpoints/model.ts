@@ -220,9 +220,9 @@ export class EnvironmentModel extends LiveModel {
     this.tell();
   }
 
-  /** The checkpoints that save this server: a rebase saves none. */
+  /** The checkpoints that save this server: a rebase saves none, one that was left an earlier one. */
   private get saves(): readonly Checkpoint[] {
-    return this._checkpoints.filter(checkpoint => checkpoint.trigger !== 'rebase');
+    return this._checkpoints.filter(({ trigger, left }) => trigger !== 'rebase' && !left);
   }
 
   private get unmade(): Checkpoint | null {

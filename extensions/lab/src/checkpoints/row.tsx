@@ -14,6 +14,7 @@ import { CheckpointChanges } from './changes';
 import { imageName, name, trigger } from './describe';
 import { FINAL, type EnvironmentModel } from './model';
 import type { EnvironmentProps } from './panel';
+import { Left } from './left';
 import { rebase, Rebasing, TooOld } from './rebase';
 import { ShareForm, whom } from './share';
 
@@ -149,7 +150,8 @@ function mayGoBack({ model, checkpoint }: RowProps): boolean {
 function Details(props: RowProps): ReactElement {
   const { model, checkpoint, action, goBack } = props;
   if (!FINAL.has(checkpoint.status)) {
-    return <Rebasing {...{ model, checkpoint, action }} />;
+    const view = { model, checkpoint, action };
+    return checkpoint.left ? <Left {...view} /> : <Rebasing {...view} />;
   }
   if (checkpoint.status !== 'ready') {
     return (

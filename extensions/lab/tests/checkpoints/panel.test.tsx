@@ -268,6 +268,18 @@ test('a rebase that goes on is no save of this server, and can be cancelled', as
   });
 });
 
+test('a stop that the server went on without is no save of this one, and says what it waits for', async () => {
+  const message = 'The agent of its node node-1 does not answer.';
+  const waits = { id: 'c-2', left: true, note: 'left on node-1', message } as const;
+  await shown(server(), checkpoint({ ...waits, status: 'requested', digest: null }), checkpoint());
+  expect(model.saving).toBeNull();
+  expect(model.heldUp).toBeNull();
+  const row = await screen.findByTestId('atoll-checkpoint-c-2');
+  fireEvent.click(within(row).getAllByRole('button')[0] ?? row);
+  expect(screen.getByTestId('atoll-left').textContent).toContain(message);
+  expect(screen.getByTestId('atoll-left-give-up')).toBeTruthy();
+});
+
 test('a rebase that could not bring everything over says so', async () => {
   const message = '1 of 3 packages are not in it as they were: conch.';
   const left = [{ path: 'conch 1.0', reason: 'No matching distribution found' }];
