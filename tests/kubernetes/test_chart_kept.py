@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 from collections.abc import Iterator
 from typing import Any, Final
@@ -11,7 +12,9 @@ import pytest
 
 from tests.helm.chart import CHART, helm
 from tests.kubernetes.driver import kubectl, run
+from tests.platform.driver import eventually
 
+PYTHON: Final = "localhost:5000/library/python:3.11-slim"
 NOTHING_RUNS: Final = {
     "hub": {"enabled": False},
     "service": {"enabled": False},
@@ -90,3 +93,89 @@ def test_certificates_follow_their_names_and_secrets_do_not(release: str) -> Non
     after = secrets(release)
     assert after[release] == before[release]
     assert after[f"{release}-tls"]["ca.crt"] != before[f"{release}-tls"]["ca.crt"]
+
+
+def running(release: str) -> str:
+    """A server that runs, with a home in a claim, as far as the chart sees one; its namespace."""
+    space = f"{release}-servers"
+    labels = {"atoll.dev/server": "true"}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "claim-ada", "namespace": space},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    }
+    secured = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {
+        "name": "notebook",
+        "image": PYTHON,
+        "command": ["sleep", "3600"],
+        "securityContext": secured,
+        "volumeMounts": [{"name": "home", "mountPath": "/home/jovyan"}],
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "jupyter-ada", "namespace": space, "labels": labels},
+        "spec": {
+            "containers": [container],
+            "terminationGracePeriodSeconds": 600,
+            "volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": "claim-ada"}}],
+        },
+    }
+    for one in (claim, pod):
+        kubectl("create", "-f", "-", given=json.dumps(one).encode())
+    kubectl("wait", "pod/jupyter-ada", "-n", space, "--for=condition=Ready", "--timeout=100s")
+    return space
+
+
+def evicted(space: str, *more: str) -> str:
+    """What comes of an eviction of that server's pod."""
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": "jupyter-ada", "namespace": space},
+    }
+    path = f"/api/v1/namespaces/{space}/pods/jupyter-ada/eviction"
+    done = subprocess.run(
+        ["kubectl", "create", "--raw", f"{path}{''.join(more)}", "-f", "-"],
+        input=json.dumps(eviction),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_release_leaves_its_servers_running_and_what_the_notes_say_removes_them(
+    release: str,
+) -> None:
+    notes = install(release)
+    space = running(release)
+    budget = ("get", "pdb", space, "-n", space, "-o", "jsonpath={.status.observedGeneration}")
+    eventually(lambda: kubectl(*budget), bool, 20.0)
+    assert "disruption budget" in evicted(space, "?dryRun=All")
+
+    run(helm(), "uninstall", release, "--namespace", release, "--wait", "--timeout", "60s")
+
+    at = ("-n", space, "-o", "jsonpath={.status.phase}")
+    assert kubectl("get", "pod", "jupyter-ada", *at) == "Running"
+    assert kubectl("get", "pvc", "claim-ada", *at) == "Bound"
+    assert "Success" in evicted(space, "?dryRun=All"), "the budget went with the release"
+    commands = [line.split() for line in notes.splitlines() if line.startswith("  kubectl delete")]
+    assert len(commands) == 3
+    for program, *arguments in commands:
+        run(program, *arguments, "--timeout=100s")
+    left = kubectl("get", "namespaces", "-o", "name").split()
+    assert not [one for one in left if one.startswith(f"namespace/{release}-")]
+    kept = ("-n", release, "-l", f"app.kubernetes.io/instance={release}", "-o", "name")
+    assert not kubectl("get", "secret,pvc", *kept)
