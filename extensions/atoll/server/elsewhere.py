@@ -24,7 +24,9 @@ _SECONDS_MOST: Final = 1.0
 _NAMED_MOST: Final = 50  # of packages, and of environments
 _KEPT_S: Final = 60.0  # events come in bursts, and a home on a network file system is slow
 _MARKS: Final = {"pyvenv.cfg": "venv", "conda-meta": "conda"}
-_PASSED_OVER: Final = frozenset({".cache", ".git", ".local", ".npm", ".ipython", "node_modules"})
+_PASSED_OVER: Final = frozenset(
+    {".atoll", ".cache", ".git", ".local", ".npm", ".ipython", "node_modules"}
+)
 
 
 @dataclass(frozen=True, slots=True)
