@@ -10,7 +10,7 @@ import shutil
 import stat
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,23 @@ def run(*command: str | Path) -> str:
     done = subprocess.run([str(part) for part in command], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
+
+
+def under(overlay: Overlay) -> Real:
+    """Where the files of an overlay with one lower layer really are.
+
+    Mounted in a user namespace it gives a file that was copied up, and linked then, two inodes: it
+    has written down nowhere where that came from.
+    """
+    top = os.fsencode(overlay.merged)
+
+    def real(path: bytes) -> bytes:
+        above, below = (
+            os.fsencode(root) + path.removeprefix(top) for root in (overlay.upper, *overlay.lowers)
+        )
+        return above if os.path.lexists(above) else below
+
+    return real
 
 
 def umoci_unpack(store: LayoutStore, image: Descriptor, area: Path) -> Path:
@@ -181,10 +198,14 @@ def do(root: Path, step: Step) -> None:
 
 _IN_A_LAYER = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _KEPT = ("user.", "security.capability", "system.posix_acl_")
+Real = Callable[[bytes], bytes]
 
 
-def everything(root: Path) -> dict[bytes, tuple[object, ...]]:
-    """All that must survive: kind, mode, owner, time, content, attributes, hard link group."""
+def everything(root: Path, real: Real = lambda path: path) -> dict[bytes, tuple[object, ...]]:
+    """All that must survive: kind, mode, owner, time, content, attributes, hard link group.
+
+    `real` is whose inode says what is one file: that of the mount itself does not always.
+    """
     top = os.fsencode(root)
     found: dict[bytes, tuple[object, ...]] = {}
     groups: dict[int, list[bytes]] = {}
@@ -207,7 +228,7 @@ def everything(root: Path) -> dict[bytes, tuple[object, ...]]:
             if kind == stat.S_IFREG:
                 inside = Path(os.fsdecode(path)).read_bytes()
                 if status.st_nlink > 1:
-                    groups.setdefault(status.st_ino, []).append(short)
+                    groups.setdefault(os.lstat(real(path)).st_ino, []).append(short)
             mode = None if kind == stat.S_IFLNK else stat.S_IMODE(status.st_mode)
             found[short] = (
                 (kind, mode, status.st_uid, status.st_gid, status.st_mtime_ns),
@@ -221,9 +242,11 @@ def everything(root: Path) -> dict[bytes, tuple[object, ...]]:
     return found
 
 
-def differences(expected: Path, actual: Path) -> dict[bytes, object]:
-    """What is not the same in two trees; empty where nothing differs."""
-    one, two = everything(expected), everything(actual)
+def differences(
+    expected: Path, actual: Path, real: Real = lambda path: path
+) -> dict[bytes, object]:
+    """What is not the same in two trees; empty where nothing differs. `real` is of the first."""
+    one, two = everything(expected, real), everything(actual)
     return {
         path: (one.get(path), two.get(path))
         for path in sorted(one.keys() | two.keys())
