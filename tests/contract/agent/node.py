@@ -39,7 +39,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 """
 
 
-def until(true: Callable[[], bool], what: str, within_s: float = 10.0) -> None:
+def until(true: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
     """Waits for a condition, looking again every 10 ms."""
     deadline = time.monotonic() + within_s
     while not true():

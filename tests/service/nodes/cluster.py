@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[3]
 NODE = "node-1"
 
 
-def eventually(look: Callable[[], T], until: Callable[[T], object], within_s: float = 30.0) -> T:
+def eventually(look: Callable[[], T], until: Callable[[T], object], within_s: float = 60.0) -> T:
     """What `look` gives as soon as it is as wanted."""
     deadline = time.monotonic() + within_s
     while True:
@@ -107,7 +107,7 @@ class Cluster:
         """How the server stands."""
         return self.send(client.server(user, name), "admin")
 
-    def saved(self, user: str = "ada", name: str = "", within_s: float = 30.0) -> Server:
+    def saved(self, user: str = "ada", name: str = "", within_s: float = 60.0) -> Server:
         """Wait until the server is saved."""
         return eventually(
             lambda: self.server(user, name),
