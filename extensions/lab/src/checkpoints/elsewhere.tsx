@@ -18,31 +18,33 @@ export function ElsewhereNote(props: { elsewhere: Elsewhere | null }): ReactElem
   }
   return (
     <div className="atoll-Notice" role="note" data-testid="atoll-elsewhere">
-      {package_count > 0 && (
-        <div title="~/.local">
-          {plural(package_count, 'package')} {package_count === 1 ? 'lies' : 'lie'} in your home,
-          not in this environment:{' '}
-          {named(
-            packages.map(one => `${one.name} ${one.version}`),
-            package_count
-          )}
-          .
+      <div>
+        {package_count > 0 && (
+          <div title="~/.local">
+            {plural(package_count, 'package')} {package_count === 1 ? 'lies' : 'lie'} in your home,
+            not in this environment:{' '}
+            {named(
+              packages.map(one => `${one.name} ${one.version}`),
+              package_count
+            )}
+            .
+          </div>
+        )}
+        {environments.length > 0 && (
+          <div>
+            {plural(environments.length, 'environment')}{' '}
+            {environments.length === 1 ? 'lies' : 'lie'} in your home:{' '}
+            {named(
+              environments.map(one => `~/${one.path}`),
+              environments.length
+            )}
+            .
+          </div>
+        )}
+        <div className="atoll-quiet">
+          They are in no checkpoint, and jobs and colleagues may not have them. What you install
+          with %pip install is.
         </div>
-      )}
-      {environments.length > 0 && (
-        <div>
-          {plural(environments.length, 'environment')} {environments.length === 1 ? 'lies' : 'lie'}{' '}
-          in your home:{' '}
-          {named(
-            environments.map(one => `~/${one.path}`),
-            environments.length
-          )}
-          .
-        </div>
-      )}
-      <div className="atoll-quiet">
-        They are in no checkpoint, and jobs and colleagues may not have them. What you install with
-        %pip install is.
       </div>
     </div>
   );
