@@ -220,8 +220,8 @@ def test_a_job_with_gpus_runs_where_there_are_some_and_else_says_what_is_lacking
     node = json.loads(kubectl("get", "nodes", "-l", "type!=kwok", "-o", "json"))["items"][0]
     with simulated.gpus(2, node["metadata"]["name"]):
         job = submit(atoll, notebook(WAITS), gpu=1)
-        many = submit(atoll, notebook("1"), gpu=2)
         assert in_cell(atoll, job, 1).status == JobStatus.RUNNING, atoll.log(job)
+        many = submit(atoll, notebook("1"), gpu=2)  # not before: it would take both
         limits = kube.pod(job)["spec"]["containers"][0]["resources"]["limits"]
         assert limits["nvidia.com/gpu"] == "1"
         told = atoll.until(many, lambda found: found.reason == "unschedulable", LONG_S)
