@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,18 @@ def nodes(count: int) -> Iterator[list[str]]:
     """So many nodes, on which pods run at once and have no container."""
     with _simulated("nodes", str(count), "0"):
         yield [f"kwok-{number}" for number in range(count)]
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Meanwhile no simulated node answers, nor does what becomes of its pods."""
+    run = Path(os.environ["KUBECONFIG"]).parent
+    process = int((run / "pid" / "kwok").read_text())
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 @contextmanager

@@ -179,3 +179,20 @@ def test_a_release_leaves_its_servers_running_and_what_the_notes_say_removes_the
     assert not [one for one in left if one.startswith(f"namespace/{release}-")]
     kept = ("-n", release, "-l", f"app.kubernetes.io/instance={release}", "-o", "name")
     assert not kubectl("get", "secret,pvc", *kept)
+
+
+def test_the_check_of_the_network_says_whether_policies_are_enforced_and_never_passes_unless(
+    release: str,
+) -> None:
+    install(release)
+    done = subprocess.run(
+        [str(CHART.parent / "check-network"), release, "--image", PYTHON],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 2), done.stdout + done.stderr
+    assert ("does NOT enforce NetworkPolicies" in done.stdout) is (done.returncode == 2)
+    assert " 0 otherwise than" in done.stdout or done.returncode == 2
+    there = ("get", "pods", "-A", "-o", "name")
+    eventually(lambda: kubectl(*there), lambda left: "atoll-check-network" not in left, 30.0)

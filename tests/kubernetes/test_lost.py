@@ -156,28 +156,66 @@ def far_node(host: Host) -> Iterator[str]:
         server.shutdown()
 
 
+def saved_then_far(host: Host, name: str) -> tuple[Guest, str, str]:
+    """Somebody whose server runs on the far node; the name of its pod, and what she has saved before."""
+    host.begin("agent")
+    try:
+        guest = host.user(name)
+        guest.start(profile="small")
+        guest.sh(f"echo early > {MINE}")
+        guest.stop()
+        early = str(saved(guest).environment)
+    finally:
+        host.kill("agent")
+    guest.begin(profile="far")
+    there = eventually(
+        guest.pods, lambda pods: [one["status"]["phase"] for one in pods] == ["Running"]
+    )
+    pod = str(there[0]["metadata"]["name"])
+    ran = [
+        {**one, "containerID": "simulated://1"}  # else there is nothing to keep
+        for one in there[0]["status"]["containerStatuses"]
+    ]
+    answers = {"status": {"podIP": host.ip, "podIPs": [{"ip": host.ip}], "containerStatuses": ran}}
+    patch = ("--type=merge", "--subresource=status", "-p", json.dumps(answers))
+    kubectl("patch", "pod", pod, "-n", SERVERS, *patch)
+    guest.wait_ready()
+    assert guest.server().status == ServerStatus.RUNNING
+    return guest, pod, early
+
+
+def test_a_node_that_stays_silent_has_its_server_ended_once_the_cluster_gives_it_up(
+    host: Host, far_node: str
+) -> None:
+    di, pod, early = saved_then_far(host, "di")
+    with simulated.silence():
+
+        def ready() -> str:
+            conditions = json.loads(kubectl("get", "node", far_node, "-o", "json"))["status"]
+            return next(one["status"] for one in conditions["conditions"] if one["type"] == "Ready")
+
+        eventually(ready, lambda status: status == "Unknown", 120)
+        assert di.server().status == ServerStatus.RUNNING, "it may answer in a minute"
+        kubectl("delete", "pod", pod, "-n", SERVERS, "--wait=false")  # as the cluster after five
+
+        over = eventually(di.server, lambda one: one.ended_why is not None, 30)
+
+        assert f"its node {far_node} does not answer since" in str(over.ended_why)
+        assert over.environment == early
+        told = notice(di)  # the hub has let it go
+        assert f"its node {far_node} does not answer since" in told
+        assert "What was saved until" in told
+        there = [one for one in objects("pods", SERVERS) if one["metadata"]["name"] == pod]
+        assert there[0]["metadata"]["labels"]["atoll.dev/unsaved"] == "true"
+        assert di.server().status == ServerStatus.SAVING, "its node may come back"
+    kubectl("delete", "node", far_node)
+    assert saved(di, 150).environment == early
+
+
 def test_a_node_that_vanishes_with_a_server_on_it_takes_what_was_not_saved_and_no_more(
     host: Host, far_node: str
 ) -> None:
-    host.begin("agent")
-    try:
-        cy = host.user("cy")
-        cy.start(profile="small")
-        cy.sh(f"echo early > {MINE}")
-        cy.stop()
-        early = str(saved(cy).environment)
-    finally:
-        host.kill("agent")
-    cy.begin(profile="far")
-    there = eventually(
-        cy.pods, lambda pods: [one["status"]["phase"] for one in pods] == ["Running"]
-    )
-    name = there[0]["metadata"]["name"]
-    answers = {"status": {"podIP": host.ip, "podIPs": [{"ip": host.ip}]}}
-    patch = ("--type=merge", "--subresource=status", "-p", json.dumps(answers))
-    kubectl("patch", "pod", name, "-n", SERVERS, *patch)
-    cy.wait_ready()
-    assert cy.server().status == ServerStatus.RUNNING
+    cy, name, early = saved_then_far(host, "cy")
 
     kubectl("delete", "node", far_node)
     # Kubernetes collects its pods after a while; until then nothing is concluded
