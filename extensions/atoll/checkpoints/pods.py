@@ -267,7 +267,10 @@ class PodReconciler:
 
     def _cut_off(self, pod: Pod, row: ServerRow) -> None:
         """The hub first: while it does not answer, this is tried again."""
-        why = cut_off(pod.spec.node_name, self._silent(pod))
+        since = self._silent(pod)
+        if since is None:
+            return  # it answers again
+        why = cut_off(pod.spec.node_name, since)
         self._checkpoints.ground.hub.stop_server(row.user, row.name)
         self._checkpoints.servers.ended(row.user, server_segment(row.name), row.start_id, why)
         self._checkpoints.servers.tell_why(
@@ -333,7 +336,7 @@ def why_ended(pod: Pod, evicted: str | None = None) -> str | None:
     return None
 
 
-def cut_off(node: str, since: str | None) -> str:
+def cut_off(node: str, since: str) -> str:
     """A sentence for its user, of a node that does not answer since then."""
     told = ""
     if since:

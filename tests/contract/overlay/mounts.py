@@ -196,6 +196,15 @@ def do(root: Path, step: Step) -> None:
         _MORE[step.verb](path, NAMES[step.other[1]], step.value)
 
 
+def worked_on(lower: Path, before: list[Step]) -> Path:
+    """A lower directory, made here, with something in it and random work done."""
+    lower.mkdir()
+    plant(lower)
+    for step in before:
+        do(lower, step)
+    return lower
+
+
 _IN_A_LAYER = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _KEPT = ("user.", "security.capability", "system.posix_acl_")
 Real = Callable[[bytes], bytes]

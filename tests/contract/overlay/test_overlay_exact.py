@@ -25,11 +25,11 @@ from tests.contract.overlay.mounts import (
     files,
     mounted,
     mounted_by_nobody,
-    plant,
     specials,
     umoci_unpack,
     under,
     work,
+    worked_on,
 )
 from tests.exploring import examples
 from tests.unit.oci.trees import Step
@@ -86,11 +86,7 @@ def test_base_and_two_layers_unpack_to_what_the_mount_shows(
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
-        lower = top / "lower"
-        lower.mkdir()
-        plant(lower)
-        for step in before:
-            do(lower, step)
+        lower = worked_on(top / "lower", before)
         store = LayoutStore(top / "store")
         image = base_image(store, lower)
         lowers: tuple[Path, ...] = (lower,)
@@ -118,11 +114,7 @@ def test_a_mount_of_somebody_who_is_root_in_a_user_namespace_alone(
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
-        lower = top / "lower"
-        lower.mkdir()
-        plant(lower)
-        for step in before:
-            do(lower, step)
+        lower = worked_on(top / "lower", before)
         store = LayoutStore(top / "store")
         image = base_image(store, lower)
         with mounted_by_nobody(top / "over", (lower,)) as overlay:

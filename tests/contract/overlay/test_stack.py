@@ -13,7 +13,7 @@ from atoll.oci.source import Kind, Limits
 from atoll.oci.stack import Difference, Folder, Stack
 from hypothesis import HealthCheck, given, settings
 
-from tests.contract.overlay.mounts import do, everything, mounted, plant, work
+from tests.contract.overlay.mounts import do, everything, mounted, work, worked_on
 from tests.exploring import examples
 from tests.unit.oci.trees import Step
 
@@ -40,11 +40,7 @@ def test_two_layers_differ_from_their_base_as_the_mounts_do(
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
-        lower = top / "lower"
-        lower.mkdir()
-        plant(lower)
-        for step in before:
-            do(lower, step)
+        lower = worked_on(top / "lower", before)
         with mounted(top / "empty", (lower,)) as below:
             was = no_directories(below.merged)
         with mounted(top / "one", (lower,)) as overlay:

@@ -81,4 +81,4 @@ def test_a_node_of_which_nobody_can_tell_is_not_silent() -> None:
 def test_it_is_told_since_when_a_node_is_silent_where_that_is_known() -> None:
     told = cut_off("node-1", "2026-11-03T16:03:00+02:00")
     assert told == "Your server was ended: its node node-1 does not answer since 3 Nov, 14:03 UTC."
-    assert cut_off("node-1", None) == "Your server was ended: its node node-1 does not answer."
+    assert cut_off("node-1", "") == "Your server was ended: its node node-1 does not answer."

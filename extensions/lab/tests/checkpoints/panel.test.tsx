@@ -58,7 +58,7 @@ test('what lies in the home instead is named as not part of it', async () => {
     body: {
       packages: names.map(name => ({ name, version: '1.0' })),
       package_count: 6,
-      environments: [{ path: 'work/.venv', kind: 'venv' }],
+      environments: [{ path: 'shells/.venv', kind: 'venv' }],
       complete: true
     }
   });
@@ -67,7 +67,7 @@ test('what lies in the home instead is named as not part of it', async () => {
   expect(note.textContent).toContain(
     '6 packages lie in your home, not in this environment: altair 1.0, black 1.0, polars 1.0, ruff 1.0, shap 1.0 and 1 more.'
   );
-  expect(note.textContent).toContain('1 environment lies in your home: ~/work/.venv.');
+  expect(note.textContent).toContain('1 environment lies in your home: ~/shells/.venv.');
   expect(note.textContent).toContain('They are in no checkpoint');
 });
 
