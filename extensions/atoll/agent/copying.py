@@ -21,7 +21,7 @@ from atoll.agent.leftovers import trial
 from atoll.agent.mappings import clean_mappings, mapped_files
 from atoll.agent.own import Merging
 from atoll.agent.policy import why_left_out
-from atoll.agent.priority import SLICE, ask_for_slices
+from atoll.agent.priority import ask_for_slices
 from atoll.agent.runtimes.container import Container, Runtime
 from atoll.agent.secret_scan import SecretScan
 from atoll.oci.attributes import IdMaps
@@ -305,10 +305,10 @@ def _unhindered() -> Iterator[None]:
         with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, urgent)
             break
-    ask_for_slices(0)
+    slices = ask_for_slices(0)
     try:
         yield
     finally:
         with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, before)
-        ask_for_slices(SLICE)
+        ask_for_slices(slices)

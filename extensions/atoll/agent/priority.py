@@ -25,6 +25,7 @@ _LOWEST: Final = 7  # of the eight levels inside the best-effort class; `idle` c
 SLICE: Final = 100_000_000
 """Nanoseconds that this computes in one go where nobody else waits: the longest that Linux gives."""
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
+_SCHED_GETATTR: Final = {"x86_64": 315, "aarch64": 275}
 _ATTRIBUTES: Final = struct.Struct("=IIQiIQQQ")  # `struct sched_attr` of sched_setattr(2)
 
 
@@ -36,11 +37,18 @@ def be_modest() -> None:
     ask_for_slices(SLICE)
 
 
-def ask_for_slices(ns: int) -> None:
-    """Slices of this length for this thread and those it starts, 0 for the usual ones; Linux has others since 6.12."""
-    number = _SCHED_SETATTR.get(platform.machine())
-    if number is None:
-        return
+def ask_for_slices(ns: int) -> int:
+    """Slices of this length for this thread and those it starts, 0 for the usual ones; the length before.
+
+    Linux has others than the usual ones since 6.12. Nothing depends on it: a refusal is no error.
+    """
+    machine, call = platform.machine(), ctypes.CDLL(None).syscall
+    if machine not in _SCHED_SETATTR:
+        return 0
+    found = ctypes.create_string_buffer(_ATTRIBUTES.size)
+    call(_SCHED_GETATTR[machine], 0, found, _ATTRIBUTES.size, 0)
+    *_, before, _, _ = _ATTRIBUTES.unpack(found)
     nice, policy = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
     wanted = _ATTRIBUTES.pack(_ATTRIBUTES.size, policy, 0, nice, 0, ns, 0, 0)
-    ctypes.CDLL(None).syscall(number, 0, wanted, 0)  # nothing depends on it: a refusal is no error
+    call(_SCHED_SETATTR[machine], 0, wanted, 0)
+    return int(before)

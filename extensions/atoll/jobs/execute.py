@@ -8,6 +8,7 @@ comes up.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -67,7 +68,11 @@ class JobProcess:
         from jupyter_core.utils import run_sync
 
         kernel = AsyncKernelManager(kernel_name=self._order.kernel)
-        options = _KERNEL_OPTIONS if kernel.ipykernel else []
+        options = []
+        if kernel.ipykernel:
+            # a port that is free now may be taken when the kernel comes to it; such a name is nobody's
+            kernel.transport, kernel.ip = "ipc", f"@atoll-{secrets.token_hex(16)}"
+            options = _KERNEL_OPTIONS
         try:
             run_sync(kernel.start_kernel)(extra_arguments=options, cwd=self._order.cwd)
         except NoSuchKernel:

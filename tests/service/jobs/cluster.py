@@ -269,6 +269,10 @@ class Server:
         cluster.away = told.get("away", cluster.away)
         cluster.refuse = told.get("refuse", cluster.refuse)
         cluster.silent = told.get("silent", cluster.silent)
+        if told.get("empty"):
+            for of, name in list(cluster.objects):
+                if of in ("pods", "secrets"):
+                    cluster.gone(of, name)
         if "node" in told:
             node = cluster.objects["nodes", told["node"]]
             node["status"] = told["status"]

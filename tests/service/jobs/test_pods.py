@@ -79,14 +79,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def kube(cluster: Path) -> Kube:
-    found = Kube(json.loads(cluster.read_text())["clusters"][0]["cluster"]["server"])
+    found = of(cluster)
     found.control(run=True, away=False, refuse="")
     return found
+
+
+def of(cluster: Path) -> Kube:
+    """The cluster of a kubeconfig."""
+    return Kube(json.loads(cluster.read_text())["clusters"][0]["cluster"]["server"])
 
 
 @contextmanager
 def platform_on(cluster: Path, home: Home, settings: JobSettings) -> Iterator[Platform]:
     """A service whose jobs run there; not started yet."""
+    of(cluster).control(empty=True)  # of what a service before had no time for
     home.path.mkdir(parents=True)
     shutil.copy(cluster, home.path)
     platform = Platform(home, settings)

@@ -100,6 +100,14 @@ def test_a_notebook_may_end_itself(atoll: Atoll) -> None:
     assert "never" not in printed(atoll.output(done))
 
 
+def test_a_kernel_is_spoken_to_at_no_port_that_others_might_take_before_it(atoll: Atoll) -> None:
+    look = "import ipykernel, json; print(json.loads(ipykernel.get_connection_info())['transport'])"
+    done = atoll.run(notebook(look))
+
+    assert done.status == JobStatus.SUCCEEDED, (done, atoll.log(done))
+    assert printed(atoll.output(done)).strip() == "ipc"
+
+
 def test_a_kernel_that_dies_is_a_failure_that_says_so(atoll: Atoll) -> None:
     done = atoll.run(notebook("print('here', flush=True)", "import os; os._exit(3)"))
 

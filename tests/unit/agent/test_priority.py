@@ -14,13 +14,17 @@ SHOW = """
 import ctypes, json, os, platform, struct, sys, threading
 import psutil
 from atoll.agent.copying import _unhindered
-from atoll.agent.priority import be_modest
+from atoll.agent.priority import ask_for_slices, be_modest
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}[platform.machine()]
 def slices():
     found = ctypes.create_string_buffer(56)
     assert ctypes.CDLL(None).syscall(SCHED_GETATTR, 0, found, len(found), 0) == 0
     return struct.unpack_from("=Q", found, 24)[0]
+ask_for_slices(0)
 usual = slices()
+with _unhindered():
+    pass
+unchanged = slices()
 be_modest()
 found = []
 def look():
@@ -34,7 +38,7 @@ look()
 thread = threading.Thread(target=look)
 thread.start()
 thread.join()
-print(json.dumps([found, usual, urgent]))
+print(json.dumps([found, usual, unchanged, urgent]))
 """
 
 
@@ -42,13 +46,13 @@ def test_threads_too_are_modest() -> None:
     command = [sys.executable, "-c", SHOW]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
-    modest, usual, urgent = json.loads(done.stdout)
+    modest, usual, unchanged, urgent = json.loads(done.stdout)
     best_effort = 2
     for nice, kind, level, slices in modest:
         assert nice >= NICE
         assert (kind, level) == (best_effort, 7)
         assert slices == (SLICE if _has_slices() else usual)
-    assert urgent == usual
+    assert urgent == unchanged == usual
 
 
 def _has_slices() -> bool:
