@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from atoll import oci
+from atoll.agent import policy
 from atoll.agent.bringing import bring
 from atoll.agent.copying import Copied, Copy, Wishes, scan_of, still_there
 from atoll.agent.errors import BusyError, ContainerRunningError, NotOursError
@@ -162,6 +163,7 @@ def _facts(
         CREATED: created.isoformat().replace("+00:00", "Z"),
         BASE_DIGEST: base.digest,
         BASE_NAME: container.image.name,
+        _OURS + "policy": policy.VERSION,
         _OURS + "entries": str(sum(layer.entries for layer in copied.layers)),
         _OURS + "size": str(sum(layer.size for layer in copied.layers)),
         _OURS + "left-out": str(len(copied.left_out)),

@@ -14,6 +14,9 @@ from atoll.agent.runtimes.lookup import resolved
 from atoll.checkpoints.policy import debris
 from atoll.kit.likely_secrets import holds_key, likely_secret
 
+VERSION: Final = "1"
+"""Of the rules below, told by each image: counted on where they leave out, or keep, what they did not before."""
+
 _VOLATILE: Final = {
     b"dev": "belongs to the running system",
     b"proc": "belongs to the running system",

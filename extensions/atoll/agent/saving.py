@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT: Final = "dev.atoll.checkpoint/id"
 _PARENT: Final = "dev.atoll.checkpoint/parent"
+_SERVER: Final = "dev.atoll.checkpoint/server"
 _LONGEST: Final = 4096
 CHANGES: Final = "application/vnd.atoll.changes.v1+json"
 """The type of the report of what changed, a referrer of the image in a registry."""
@@ -77,6 +78,7 @@ class ContainerSaver:
                 annotations={
                     _CHECKPOINT: order.checkpoint,
                     _PARENT: order.parent,
+                    **({_SERVER: order.server} if order.server else {}),
                     BASE_DIGEST: order.base,
                 },
                 clock=lambda: _published_at(work),
@@ -131,7 +133,9 @@ def _wishes(work: Work, total: int) -> Wishes:
         most_layers=work.order.most_layers,
         shared=work.order.shared,
         compression=packing(work.order.compression),
-        limits=oci.Limits(size=min(limits.size, room), entries=limits.entries),
+        limits=oci.Limits(
+            size=min(limits.size, room), entries=limits.entries, seconds=limits.seconds
+        ),
         progress=lambda done: work.tell(Phase.COPYING, done, max(done, total)),
         cancelled=work.cancelled,
     )

@@ -29,6 +29,7 @@ _KINDS: Final[tuple[tuple[type[oci.OciError], type[AtollError]], ...]] = (
     (oci.MissingError, NotFoundError),
     (DeniedError, ForbiddenError),
     (RegistryAwayError, UnavailableError),
+    (oci.TooSlowError, UnavailableError),
 )
 
 

@@ -75,11 +75,12 @@ Target = Annotated[LayoutTarget | RegistryTarget, Field(discriminator="kind")]
 
 
 class SaveLimits(BaseModel):
-    """Most logical bytes and entries of a save; `room` is what is left of the user's quota."""
+    """The most of a save: logical bytes, entries, seconds of a layer; `room` is left of the user's quota."""
 
     size: int
     entries: int
     room: int | None = None
+    seconds: float = 86400.0
 
 
 class SaveOrder(BaseModel):
@@ -89,6 +90,7 @@ class SaveOrder(BaseModel):
     checkpoint: CheckpointId
     lease: str
     lease_s: float
+    server: str = ""  # the id of whose it is
     container: str
     live: bool  # it may be running; at rest otherwise, and refused by the agent where it is not
     image: str  # what the container was started from, by digest

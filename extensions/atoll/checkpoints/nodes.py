@@ -305,6 +305,7 @@ class Nodes:
             checkpoint=CheckpointId(row.id),
             lease=lease,
             lease_s=self._settings.lease_s,
+            server=server.id,
             container=of.container,
             live=not of.ended or self._ground.containers.leaving(of.start_id),
             image=image,
@@ -320,7 +321,10 @@ class Nodes:
     def _limits(self, session: Session, user: str) -> SaveLimits:
         limits = self._ground.limits
         return SaveLimits(
-            size=limits.size, entries=limits.entries, room=self._ground.room(session, user)
+            size=limits.size,
+            entries=limits.entries,
+            room=self._ground.room(session, user),
+            seconds=self._settings.save_within_s,
         )
 
     def _of_node(self, session: Session, node: str, id_: str) -> tuple[CheckpointRow, ServerRow]:

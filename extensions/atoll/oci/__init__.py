@@ -96,8 +96,8 @@ A registry is imported by its own name, since it needs httpx::
 `registry_referrers`: `attach`, `referrers`, `content`, `detach` for what belongs to an image. Its errors
 are in `registry_errors`: `RegistryAwayError`, `DeniedError`, `UnsupportedError`, `UploadLostError`.
 
-Errors: `InvalidImageError` (malformed), `UnsafeLayerError` (an attack), `LimitError`, `DigestError`
-(content is not what its digest says), `MissingError` (no such image or blob), `StoreFullError` (no
+Errors: `InvalidImageError` (malformed), `UnsafeLayerError` (an attack), `LimitError`, `TooSlowError`,
+`DigestError` (content is not what its digest says), `MissingError` (no such image or blob), `StoreFullError` (no
 room left), `IndexFileError`, `SourceError` (the directory cannot be read), `CancelledError`.
 """
 
@@ -113,6 +113,7 @@ from .errors import (
     OciError,
     SourceError,
     StoreFullError,
+    TooSlowError,
     UnsafeLayerError,
     room_needed,
 )
@@ -179,6 +180,7 @@ __all__ = [
     "SourceError",
     "Store",
     "StoreFullError",
+    "TooSlowError",
     "Unpacked",
     "UnsafeLayerError",
     "append_layer",

@@ -31,6 +31,10 @@ class LimitError(OciError):
     """More bytes, entries or depth than was allowed."""
 
 
+class TooSlowError(OciError):
+    """A layer took longer than was allowed."""
+
+
 class DigestError(OciError):
     """Content is not what its digest or size says: it was damaged, or replaced."""
 

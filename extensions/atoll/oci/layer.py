@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import zstandard
 from isal import isal_zlib
 
 from . import tar
-from .errors import CancelledError, LimitError
+from .errors import CancelledError, LimitError, TooSlowError
 from .image import Compression, Descriptor, Digest
 from .source import (
     DEFAULT_LIMITS,
@@ -67,7 +68,7 @@ def write_layer(
     """Writes what `source` gives as one layer into `store`.
 
     The same entries give the same bytes. Raises `LimitError` before it reads more than a block of
-    what is too much, `CancelledError`, `StoreFullError`; the store then holds nothing of it.
+    what is too much, `TooSlowError`, `CancelledError`, `StoreFullError`; the store then holds nothing of it.
     """
     watch = _Watch(limits, progress, cancelled)
     writer = store.writer()
@@ -104,6 +105,8 @@ class _Watch:
         self.entries = 0
         self.size = 0  # of the entries so far, the one at hand included
         self._done = 0
+        self._attributes = 0  # bytes of them, so far
+        self._began = time.monotonic()
         self._limits = limits
         self._progress = progress
         self._cancelled = cancelled
@@ -111,6 +114,13 @@ class _Watch:
     def entry(self, entry: Entry) -> None:
         """Before an entry is read."""
         self._count(entry)
+        for name, value in entry.xattrs.items():
+            self._attributes += len(name) + len(value)
+        if self._attributes > self._limits.attributes:
+            raise LimitError(
+                "The files' extended attributes have more than"
+                f" {self._limits.attributes:,} bytes; /{shown(entry.path)} was read last."
+            )
         self.read(0)
 
     def packed(self, packed: Packed) -> None:
@@ -136,6 +146,11 @@ class _Watch:
         self._done += size
         if self._cancelled is not None and self._cancelled():
             raise CancelledError("Saving was stopped before the layer was complete.")
+        if time.monotonic() - self._began > self._limits.seconds:
+            raise TooSlowError(
+                f"A layer took longer than {self._limits.seconds:,.0f} seconds.",
+                hint="Look at the disk that it is read from and at the store that it goes to.",
+            )
         if self._progress is not None:
             self._progress(self._done)
 

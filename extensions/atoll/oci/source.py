@@ -75,12 +75,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is too much; crossing any of them is a `LimitError`."""
+    """How much is too much; crossing any of them is a `LimitError`, where nothing else is said."""
 
     size: int = 1 << 40  # logical bytes; 1 TiB is more than a node's disk gives to one user
     entries: int = 10_000_000
     names: int = 250_000  # in one directory, which is listed as a whole: about 1 KB of memory each
     depth: int = 256  # parts of a path: one open descriptor each, and processes have 1024
+    attributes: int = 256 << 20  # bytes of extended attributes in one layer, names and values
+    seconds: float = 86400.0  # for one layer, its way into the store included: then `TooSlowError`
 
 
 DEFAULT_LIMITS = Limits()

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from atoll import oci
+from atoll.agent.policy import VERSION
 from atoll.agent.process import Agent, Service
 from atoll.agent.runtimes.choice import RuntimeName
 from atoll.agent.runtimes.containerd import Containerd
@@ -28,6 +29,7 @@ from atoll.checkpoints.registry_tokens import RegistryTokens
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, RegistrySettings
 from atoll.checkpoints.targets import RegistryTargets
 from atoll.kit.home import Home
+from atoll.kit.names import is_id
 from atoll.oci.image import Compression
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_referrers import content as artifact
@@ -105,6 +107,11 @@ def figures(cluster: Cluster) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
+def notes(image: oci.Image) -> dict[str, str]:
+    """What an image tells of itself."""
+    return {name.rpartition("/")[2]: text for name, text in image.manifest.annotations.items()}
+
+
 def begin(
     cluster: Cluster, runtime: Containerd, container: str, save_every_s: int | None = None
 ) -> None:
@@ -125,6 +132,7 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     node.load_base()
     container = node.run("echo kept > /srv/notes; echo x > /tmp/x; while :; do sleep 1; done")
     begin(cluster, runtime, container)
+    started_from = runtime.find(container).image.digest
     before = figures(cluster)
     with agent(cluster, node, tmp_path / "state"):
         live = cluster.final(cluster.save().id)
@@ -147,6 +155,11 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
         assert report == newest.changes
         assert oci.load_image(content, str(live.digest)).manifest.layers
         image = oci.load_image(content, str(saved.environment))
+        noted, before_it = notes(image), notes(oci.load_image(content, str(live.digest)))
+        assert (noted["id"], before_it["id"]) == (newest.id, live.id)
+        assert (noted["parent"], noted["policy"]) == (started_from, VERSION)
+        assert is_id(noted["server"])
+        assert noted["server"] == before_it["server"]
         assert image.manifest.layers[-1].media_type == Compression.GZIP.value, "as it is set"
         with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
             assert "srv/notes" in {oci.shown(entry.path) for entry in layer}

@@ -15,7 +15,13 @@ import pytest
 import zstandard
 from atoll.oci import layer, tar
 from atoll.oci.directory import DirectorySource
-from atoll.oci.errors import CancelledError, InvalidImageError, LimitError, StoreFullError
+from atoll.oci.errors import (
+    CancelledError,
+    InvalidImageError,
+    LimitError,
+    StoreFullError,
+    TooSlowError,
+)
 from atoll.oci.image import Compression, digest_of
 from atoll.oci.layer import write_layer
 from atoll.oci.layout import LayoutStore
@@ -210,6 +216,27 @@ def test_too_many_entries_and_too_many_bytes_are_refused_with_the_number(
         write_layer(DirectorySource(root), store, limits=Limits(entries=20))
     with pytest.raises(LimitError, match="1,000,000"):
         write_layer(DirectorySource(root), store, limits=Limits(size=1_000_000))
+
+
+def test_extended_attributes_count_though_they_are_no_content(store: LayoutStore) -> None:
+    def file(number: int) -> Entry:
+        xattrs = {b"user.a": bytes(60_000)}
+        return Entry(b"%03d" % number, Kind.FILE, 0o644, 0, 0, 0, 0, b"", xattrs)
+
+    files = [file(number) for number in range(5)]
+    write_layer(Given(*files[:3]), store, limits=Limits(attributes=200_000))
+    with pytest.raises(LimitError, match=r"200,000 bytes; /003 was read last"):
+        write_layer(Given(*files), store, limits=Limits(attributes=200_000))
+
+
+def test_what_takes_too_long_is_broken_off_and_leaves_nothing(
+    root: Path, store: LayoutStore
+) -> None:
+    before = list((store.path / "blobs" / "sha256").iterdir())
+    with pytest.raises(TooSlowError, match="longer than 0 seconds"):
+        write_layer(DirectorySource(root), store, limits=Limits(seconds=0.0))
+    assert list((store.path / "blobs" / "sha256").iterdir()) == before
+    assert [p.name for p in store.path.rglob("write-*")] == []
 
 
 def test_a_sparse_bomb_is_refused_before_it_is_read(tmp_path: Path, store: LayoutStore) -> None:
