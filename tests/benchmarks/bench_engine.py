@@ -233,30 +233,43 @@ def neighbours(node: Node, area: Path) -> list[Row]:
     """Requests that a neighbour answers: before a checkpoint, during it, and beside work that is nothing.
 
     All are pods: a server that asks for one processor, the agent and the registry for what the chart
-    says. The last is a loop on each processor that runs only where nobody else wants to: what is slower
-    beside it than before is the machine's own, a virtual one's above all.
+    says. A registry is on a few nodes at most, so a checkpoint into memory is measured as well: there
+    the agent alone delays the neighbour. The last is a loop on each processor that runs only where
+    nobody else wants to: what is slower beside it than before is the machine's own, a virtual one's
+    above all.
     """
     before: list[float] = []
     during: list[float] = []
+    alone: list[float] = []
     control: list[float] = []
     with pods() as room, Neighbour(room.inside("server", _SERVER_CPU)) as neighbour:
         agent, registry = (room.inside(name, _cpu(name)) for name in ("agents", "registry"))
         for _ in range(3):
             before.append(percentile(neighbour.latencies(8.0), 0.99) * 1000)
+            command = [*agent, sys.executable, "-m", "tests.benchmarks.saving"]
+            command += [str(node.socket), node.namespace, "science"]
+            state = str(area / "state")
             with fresh(area, registry) as there:
-                command = [*agent, sys.executable, "-m", "tests.benchmarks.saving"]
-                command += [str(node.socket), node.namespace, "science", there.address]
-                command += [str(area / "state")]
-                saving = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-                during.append(percentile(neighbour.latencies_until(saving), 0.99) * 1000)
-            assert saving.returncode == 0
+                during.append(_while(neighbour, [*command, there.address, state]))
+            with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+                alone.append(_while(neighbour, [*command, memory, state]))
             with idling(agent):
                 control.append(percentile(neighbour.latencies(8.0), 0.99) * 1000)
     what = "a neighbour's requests during a checkpoint: p99"
     return [
         beside(what, during, before, "before", 1.3),
         beside(what, during, control, "beside loops of the idle class", 1.3),
+        beside(f"{what}, no registry beside it", alone, before, "before", 1.3),
+        beside(f"{what}, no registry beside it", alone, control, "beside idle loops", 1.3),
     ]
+
+
+def _while(neighbour: Neighbour, command: Sequence[str]) -> float:
+    """p99 of the neighbour's answers while a save runs: milliseconds."""
+    saving = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    found = percentile(neighbour.latencies_until(saving), 0.99) * 1000
+    assert saving.returncode == 0
+    return found
 
 
 def beside(name: str, mine: list[float], peer: list[float], peer_name: str, goal: float) -> Row:

@@ -21,7 +21,7 @@ from atoll.agent.leftovers import trial
 from atoll.agent.mappings import clean_mappings, mapped_files
 from atoll.agent.own import Merging
 from atoll.agent.policy import why_left_out
-from atoll.agent.priority import ask_for_slices
+from atoll.agent.priority import ask_for_slices, give_way
 from atoll.agent.runtimes.container import Container, Runtime
 from atoll.agent.secret_scan import SecretScan
 from atoll.oci.attributes import IdMaps
@@ -158,6 +158,7 @@ class Copy:
             progress=None if wishes.progress is None else lambda done: self._tell(before + done),
             cancelled=wishes.cancelled,
             limits=wishes.limits,
+            give_way=give_way,
         )
 
     def _add(self, layer: oci.LayerResult, *, part: bool = False) -> None:

@@ -36,7 +36,8 @@ _CACHES: Final = re.compile(
     rb"|(?:.*/)?(?:conda|(?:mini|ana|micro|mamba)(?:conda|forge)?3?|micromamba)/pkgs"
     rb"|(?:.*/)?(?:\.npm/_cacache|\.yarn/cache|\.conda/pkgs|\.cargo/registry/cache)"
 )
-_JUPYTER: Final = re.compile(rb"(?:.*/)?\.local/share/jupyter/runtime")
+_JUPYTER: Final = b"/.local/share/jupyter/runtime"
+_GPU_ROOTS: Final = (b"usr/", b"lib", b"etc/")  # looked at first: most paths lie elsewhere
 _GPU_FILES: Final = re.compile(
     rb"(?:usr/)?lib(?:64)?/(?:[^/]+/)*lib(?:cuda|cudadebugger|nv[a-z]+|nvidia-[a-z0-9-]+|[A-Za-z0-9]+_nvidia)"
     rb"\.so[0-9.]*"
@@ -61,7 +62,11 @@ def why_left_out(container: Container) -> oci.Exclude:
         parent = path.rpartition(b"/")[0]
         if parent in _VOLATILE:
             return f"/{parent.decode()} {_VOLATILE[parent]}"
-        if _GPU_FILES.fullmatch(path) and _injected(container, path):
+        if (
+            path.startswith(_GPU_ROOTS)
+            and _GPU_FILES.fullmatch(path)
+            and _injected(container, path)
+        ):
             return "the GPU runtime puts it there at each start"
         return _of_no_use(path) or debris(path)
 
@@ -71,7 +76,7 @@ def why_left_out(container: Container) -> oci.Exclude:
 def _of_no_use(path: bytes) -> str | None:
     if _CACHES.fullmatch(path):
         return "a package manager's cache"
-    return "files of a running Jupyter" if _JUPYTER.fullmatch(path) else None
+    return "files of a running Jupyter" if (b"/" + path).endswith(_JUPYTER) else None
 
 
 def secret_in(path: bytes, header: bytes) -> str | None:

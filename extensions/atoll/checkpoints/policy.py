@@ -37,7 +37,7 @@ def debris(path: bytes) -> str | None:
     name = path.rsplit(b"/", 1)[-1]
     if name in _CACHES:
         return "a cache"
-    if _CORE_DUMP.fullmatch(name):
+    if name.startswith(b"core.") and _CORE_DUMP.fullmatch(name):
         return "a core dump"
     return None
 

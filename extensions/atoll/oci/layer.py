@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,7 +31,10 @@ from .source import (
 from .store import BlobWriter, Store
 
 _BLOCK = 2 << 20
-"""Bytes handed from stage to stage, and compressed by themselves: with others a blob has another digest."""
+"""Bytes handed from stage to stage."""
+_FRAME = 256 << 10
+"""Bytes compressed by themselves, in half a millisecond: with others a blob has another digest."""
+_HASHED = 512 << 10  # bytes, likewise
 _SPARE = 512 << 10  # bytes behind a block, for what is put into it in one piece
 _BLOCKS = 8  # in flight; used again and again, since new memory costs as much as a copy
 _LEVEL = {Compression.ZSTD: 1, Compression.GZIP: 1}
@@ -42,6 +45,8 @@ Progress = Callable[[int], None]
 """Called now and then with the logical bytes done so far."""
 Cancelled = Callable[[], bool]
 """Asked now and then whether to stop."""
+GiveWay = Callable[[], object]
+"""Called by each thread after half a millisecond of work or so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ def write_layer(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    give_way: GiveWay | None = None,
 ) -> LayerResult:
     """Writes what `source` gives as one layer into `store`.
 
@@ -73,12 +79,14 @@ def write_layer(
     watch = _Watch(limits, progress, cancelled)
     writer = store.writer()
     try:
-        pipeline = Pipeline(writer, compression)
+        pipeline = Pipeline(writer, compression, give_way)
         try:
             for step in steps(source, pipeline.room):
                 if isinstance(step, Packed):
                     pipeline.filled(len(step.data))
                     watch.packed(step)
+                    if give_way is not None:
+                        give_way()
                     continue
                 watch.entry(step)
                 pipeline.write(tar.header(step))
@@ -186,7 +194,7 @@ class _Block:
     def __init__(self) -> None:
         self._memory = memoryview(bytearray(_BLOCK + _SPARE))
         self.used = 0
-        self.packed: Future[bytes] | None = None
+        self.packed: Future[list[bytes]] | None = None
 
     @property
     def full(self) -> bool:
@@ -266,11 +274,14 @@ class Pipeline:
     """Tar bytes in; compressing, hashing, and writing with hashing, in threads beside.
 
     A block goes from the caller to the one that hashes, which also has it compressed by another
-    thread, to the one that writes what came out, and back. Blocks are compressed each by itself:
-    nothing is copied for that, and as many at a time as there are processors.
+    thread, to the one that writes what came out, and back. Blocks are compressed each by itself,
+    frame by frame: nothing is copied for that, and as many at a time as there are processors.
     """
 
-    def __init__(self, sink: BlobWriter, compression: Compression) -> None:
+    def __init__(
+        self, sink: BlobWriter, compression: Compression, give_way: GiveWay | None = None
+    ) -> None:
+        self._give_way = give_way
         self._sink = sink
         self._compression = compression
         self._digest = sha256()
@@ -344,18 +355,27 @@ class Pipeline:
 
     def _look(self, block: _Block) -> None:
         block.packed = self._pool.submit(self._packed, block.data)
-        self._diff.update(block.data)
+        for piece in self._pieces(block.data, _HASHED):
+            self._diff.update(piece)
 
-    def _packed(self, data: memoryview) -> bytes:
+    def _packed(self, data: memoryview) -> list[bytes]:
         pack = self._packers.get()
         try:
-            return pack(data)
+            return [pack(piece) for piece in self._pieces(data, _FRAME)]
         finally:
             self._packers.put(pack)
 
     def _emit(self, block: _Block) -> None:
         if block.packed is not None:  # else hashing it went wrong, which comes out
-            packed = block.packed.result()
-            self._digest.update(packed)
+            packed = b"".join(block.packed.result())
+            for piece in self._pieces(memoryview(packed), _HASHED):
+                self._digest.update(piece)
             self._size += len(packed)
             self._sink.write(packed)
+
+    def _pieces(self, data: memoryview, size: int) -> Iterator[memoryview]:
+        """The data in pieces of this size; after each, others have their turn."""
+        for at in range(0, len(data), size):
+            yield data[at : at + size]
+            if self._give_way is not None:
+                self._give_way()

@@ -55,6 +55,38 @@ def test_threads_too_are_modest() -> None:
     assert urgent == unchanged == usual
 
 
+def test_giving_way_leaves_the_priority_as_it_was() -> None:
+    asked, found = in_a_process_of_its_own("give_way()")
+    assert asked == [found + 1, found], "lower, so that the scheduler chooses anew, and as before"
+
+
+def test_who_stands_still_for_somebody_or_may_not_rise_again_gives_no_way() -> None:
+    asked, found = in_a_process_of_its_own("os.setpriority(os.PRIO_PROCESS, 0, 0); give_way()")
+    assert (asked, found) == ([], 0)
+    asked, found = in_a_process_of_its_own("priority._may_rise = lambda: False; give_way()")
+    assert (asked, found >= NICE) == ([], True)
+
+
+def in_a_process_of_its_own(then: str) -> tuple[list[int], int]:
+    """The priorities that a modest process asks for, and the one it has in the end."""
+    program = f"""
+import json, os
+from atoll.agent import priority
+from atoll.agent.priority import be_modest, give_way
+be_modest()
+real, asked = priority._setpriority, []
+priority._setpriority = lambda *args: (asked.append(args[2]), real(*args))
+{then}
+print(json.dumps([asked, os.getpriority(os.PRIO_PROCESS, 0)]))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, env=environment
+    )
+    asked, found = json.loads(done.stdout)
+    return asked, found
+
+
 def _has_slices() -> bool:
     major, minor = platform.release().split(".")[:2]
     return (int(major), int(minor)) >= (6, 12)

@@ -8,6 +8,7 @@ import os
 import tarfile
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -341,6 +342,32 @@ def test_blocks_are_used_again_and_given_back_whatever_goes_wrong(
         assert blocks.left == 0
     finally:
         gc.enable()
+
+
+def test_others_have_their_turn_after_every_bit_of_work_in_each_thread(store: LayoutStore) -> None:
+    turns: Counter[str] = Counter()
+
+    def give_way() -> None:
+        turns[threading.current_thread().name.rstrip("_0123456789")] += 1
+
+    size = 40 << 20
+    source = Given(Entry(b"a", Kind.FILE, size=size), content=os.urandom(size))
+    made = write_layer(source, store, give_way=give_way)
+
+    assert turns["layer-pack"] >= size / layer._FRAME
+    assert turns["layer-hash"] >= size / layer._HASHED
+    assert turns["layer-write"] >= size / layer._HASHED
+    assert write_layer(source, store).descriptor == made.descriptor, "it is the same layer"
+
+
+def test_what_is_packed_by_itself_gives_way_too(root: Path, store: LayoutStore) -> None:
+    threads: set[str] = set()
+    write_layer(
+        DirectorySource(root),
+        store,
+        give_way=lambda: threads.add(threading.current_thread().name),
+    )
+    assert threading.current_thread().name in threads
 
 
 def test_a_room_is_never_smaller_than_asked_for(store: LayoutStore) -> None:
