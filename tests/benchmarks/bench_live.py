@@ -62,7 +62,7 @@ def saved(node: Node, identity: str, area: Path, *live: str) -> tuple[float, flo
     command += [identity, str(layout), str(area / "state"), *live]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     shutil.rmtree(layout)
-    frozen, resident = done.stdout.split()
+    frozen, resident = done.stdout.splitlines()[-1].split()
     return float(frozen), float(resident)
 
 

@@ -1,6 +1,7 @@
 """One save in a process of its own, as modest as the agent: `SOCKET NAMESPACE CONTAINER REGISTRY STATE [live]`.
 
-Prints the seconds that the container stood still, and the most memory that was resident, in bytes.
+Prints a line when it begins; then the seconds that the container stood still, and the most memory that was
+resident, in bytes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def most_resident() -> int:
 
 def main(socket: str, namespace: str, container: str, target: str, state: str, *live: str) -> None:
     be_modest()
+    print("it begins", flush=True)
     runtime = Containerd(Path(socket), namespace)
     if target.startswith("/"):
         saved = commit(

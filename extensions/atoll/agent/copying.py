@@ -218,7 +218,8 @@ class Copy:
 
 def scan_of(container: Container, limits: oci.Limits = oci.DEFAULT_LIMITS) -> Scan:
     """How much there is to save, by names and sizes alone; raises `LimitError` with the numbers."""
-    return scan(container.upper, exclude=why_left_out(container), limits=limits)
+    exclude = why_left_out(container)
+    return scan(container.upper, exclude=exclude, limits=limits, give_way=give_way)
 
 
 def source_of(

@@ -20,11 +20,13 @@ from .image import Compression, Descriptor, Digest
 from .source import (
     DEFAULT_LIMITS,
     Entry,
+    GiveWay,
     LeftOut,
     Limits,
     Packed,
     PackedFile,
     Source,
+    nobody_waits,
     shown,
     steps,
 )
@@ -45,8 +47,6 @@ Progress = Callable[[int], None]
 """Called now and then with the logical bytes done so far."""
 Cancelled = Callable[[], bool]
 """Asked now and then whether to stop."""
-GiveWay = Callable[[], object]
-"""Called by each thread after half a millisecond of work or so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def write_layer(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    give_way: GiveWay | None = None,
+    give_way: GiveWay = nobody_waits,
 ) -> LayerResult:
     """Writes what `source` gives as one layer into `store`.
 
@@ -82,11 +82,10 @@ def write_layer(
         pipeline = Pipeline(writer, compression, give_way)
         try:
             for step in steps(source, pipeline.room):
+                give_way()
                 if isinstance(step, Packed):
                     pipeline.filled(len(step.data))
                     watch.packed(step)
-                    if give_way is not None:
-                        give_way()
                     continue
                 watch.entry(step)
                 pipeline.write(tar.header(step))
@@ -279,7 +278,7 @@ class Pipeline:
     """
 
     def __init__(
-        self, sink: BlobWriter, compression: Compression, give_way: GiveWay | None = None
+        self, sink: BlobWriter, compression: Compression, give_way: GiveWay = nobody_waits
     ) -> None:
         self._give_way = give_way
         self._sink = sink
@@ -377,5 +376,4 @@ class Pipeline:
         """The data in pieces of this size; after each, others have their turn."""
         for at in range(0, len(data), size):
             yield data[at : at + size]
-            if self._give_way is not None:
-                self._give_way()
+            self._give_way()

@@ -11,7 +11,7 @@ from pathlib import Path
 from .changes import Change, Changes, change_of
 from .errors import LimitError
 from .lowers import Lowers, Seen, attribute, marks, redirected
-from .source import DEFAULT_LIMITS, LeftOut, Limits
+from .source import DEFAULT_LIMITS, GiveWay, LeftOut, Limits, nobody_waits
 from .walk import Exclude, Walk, is_whiteout
 
 _SECTOR = 512  # bytes: the unit of st_blocks
@@ -34,6 +34,7 @@ def scan(
     exclude: Exclude | None = None,
     userxattr: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    give_way: GiveWay = nobody_waits,
 ) -> Scan:
     """Looks at names and sizes only, before anything is read.
 
@@ -45,6 +46,7 @@ def scan(
     redirect = marks(userxattr=userxattr).redirect
     with closing(walk.listings()) as listings:
         for listing in listings:
+            give_way()
             if attribute(listing.descriptor, redirect) is not None:
                 raise redirected(listing.path)
             entries += len(listing.changed)

@@ -119,6 +119,14 @@ class Packed(NamedTuple):
     files: Sequence[PackedFile]
 
 
+GiveWay = Callable[[], object]
+"""Called by each thread after half a millisecond of work or so, for the sake of others."""
+
+
+def nobody_waits() -> None:
+    """To give way to nobody."""
+
+
 Room = Callable[[int], memoryview]
 """Gives a writable view of at least so many bytes, which come next in a layer's tar stream."""
 
