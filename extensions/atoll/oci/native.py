@@ -29,8 +29,8 @@ LARGEST = 256 << 10
 ROOM = LARGEST + (128 << 10)
 """Bytes in which every such file fits: paths of 256 names, twice, are the largest headers."""
 
-MOST = 1024
-"""Files of one call."""
+MOST = 128
+"""Files of one call: about as many as are read in its time."""
 
 _LIBRARY = Path(__file__).with_name("libatoll_native.so")
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -101,7 +101,7 @@ class Packer:
     def pack(self, directory: int, parent: bytes, names: Sequence[bytes]) -> Run:
         """The first of the files `names` of the open `directory`, whose path is `parent` (with its slash).
 
-        As many as come before one that is not plain, fit, and are read in a quarter of a second: at
+        As many as come before one that is not plain, fit, and are read in half a millisecond: at
         least one, or `asks`.
         """
         names = names[:MOST]

@@ -17,8 +17,8 @@ use plain::{pack, Not, Range, Rules};
 /// The version of this interface; `atoll.oci.native` takes no other.
 const VERSION: u32 = 1;
 
-/// After this a call ends, so that somebody may ask how far it is, or stop it.
-const LONGEST: Duration = Duration::from_millis(250);
+/// After this a call ends, so that others have their turn, and somebody may ask how far it is, or stop it.
+const LONGEST: Duration = Duration::from_micros(500);
 
 /// What every call of one source has in common; `atoll.oci.native._Rules`.
 #[repr(C)]

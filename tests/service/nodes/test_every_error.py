@@ -53,6 +53,7 @@ ENDS: Final[dict[type[Exception], tuple[str, CheckpointStatus]]] = {
     images.OciError: ("image_failed", FAILED),
     images.SourceError: ("image_failed", FAILED),
     images.StoreFullError: ("disk_full", FAILED),
+    images.TooSlowError: ("unavailable", FAILED),
     images.UnsafeLayerError: ("image_failed", FAILED),
     kit.AtollError: ("internal", FAILED),
     kit.ConflictError: ("conflict", FAILED),
