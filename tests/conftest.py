@@ -14,6 +14,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+import tests.exploring  # noqa: F401  # how many examples, and which: for every property test
 from tests.databases import DATABASES
 
 # Seconds of every process's imports for checks of formats that no document has, as in the product.
