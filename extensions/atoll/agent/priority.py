@@ -34,9 +34,8 @@ SLICE: Final = 100_000_000
 """Nanoseconds that this computes in one go where nobody else waits: the longest that Linux gives."""
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
 _SCHED_GETATTR: Final = {"x86_64": 315, "aarch64": 275}
-_setpriority: Final = ctypes.CDLL(
-    None
-).setpriority  # without Python's lock, which os.setpriority keeps
+_setpriority: Final = ctypes.CDLL(None).setpriority
+"""Without Python's lock, which `os.setpriority` keeps."""
 _ATTRIBUTES: Final = struct.Struct("=IIQiIQQQ")  # `struct sched_attr` of sched_setattr(2)
 
 

@@ -57,7 +57,8 @@ def test_threads_too_are_modest() -> None:
 
 def test_giving_way_leaves_the_priority_as_it_was() -> None:
     asked, found = in_a_process_of_its_own("give_way()")
-    assert asked == [found + 1, found], "lower, so that the scheduler chooses anew, and as before"
+    there_and_back = [found + 1, found]  # lower, so that the scheduler chooses anew, and as before
+    assert asked == (there_and_back if os.geteuid() == 0 else []), "who is not root could not rise"
 
 
 def test_who_stands_still_for_somebody_or_may_not_rise_again_gives_no_way() -> None:
