@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from atoll.agent import watchdog
 from atoll.agent.cgroups import Freezer
@@ -90,14 +90,23 @@ def _note(freezer: Freezer, state: Path) -> Iterator[Path]:
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = state / f"{os.getpid()}-{time.monotonic_ns()}{_SUFFIX}"
     try:
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with _locked(path) as file:
             json.dump({"directory": str(freezer.directory), "version": freezer.version}, file)
             file.flush()
             os.fsync(file.fileno())
             yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> TextIO:
+    """A new file, locked; where `thaw_leftovers` removed it before it was, another one."""
+    while True:
+        file = path.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
 
 
 def _noted(content: bytes) -> Freezer | None:

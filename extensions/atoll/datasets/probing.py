@@ -30,31 +30,43 @@ _KEPT: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRT
 def draft(folder: Path) -> Iterator[int]:
     """Make the folder and hold it until the block ends; the descriptor that holds it.
 
-    A held folder is being worked in, by this process or by a probe that it left: see `held`.
+    A held folder is being worked in, by this process or by a probe that it left: see `left`.
     """
-    folder.mkdir(parents=True, mode=0o700)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = _hold(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def held(folder: Path) -> bool:
-    """Whether somebody works in the folder."""
+@contextlib.contextmanager
+def left(folder: Path) -> Iterator[bool]:
+    """Whether nobody works in the folder; nobody begins to before the block ends."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
-        return False
+        yield True
+        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(descriptor)
+
+
+def _hold(folder: Path) -> int:
+    while True:
+        folder.mkdir(parents=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):  # removed before it was held: another one
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return descriptor
+            os.close(descriptor)
 
 
 async def probe(

@@ -182,8 +182,11 @@ class DatasetReconciler:
 def _remove_others(folder: Path, kept: str | None) -> None:
     """Remove the samples that nobody works on, but for the one that counts."""
     for sample in folder.glob("*/"):
-        if sample.name != kept and not probing.held(sample):
-            shutil.rmtree(sample, ignore_errors=True)
+        if sample.name == kept:
+            continue
+        with probing.left(sample) as left:
+            if left:
+                shutil.rmtree(sample, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

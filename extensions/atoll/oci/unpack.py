@@ -6,8 +6,8 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,14 +100,15 @@ def clean(parent: Path) -> None:
         if (match := _DEBRIS.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
     ]
     for path, match in found:
-        final = parent / match["name"]
-        new = parent / f".{match['name']}.new-{match['token']}"
-        if match["kind"] == "old" and not _in_use(new):
-            _settle_old(path, final)
+        if match["kind"] == "old":
+            with _left(parent / f".{match['name']}.new-{match['token']}") as left:
+                if left:
+                    _settle_old(path, parent / match["name"])
     for path, match in found:
-        if match["kind"] == "new" and not _in_use(path):
-            with suppress(FileNotFoundError):
-                remove_tree(path)
+        if match["kind"] == "new":
+            with _left(path) as left, suppress(FileNotFoundError):
+                if left:
+                    remove_tree(path)
 
 
 def _apply(
@@ -145,17 +146,21 @@ def _locked_directory(final: Path) -> tuple[Path, int]:
             os.close(lock)
 
 
-def _in_use(directory: Path) -> bool:
+@contextmanager
+def _left(directory: Path) -> Iterator[bool]:
+    """Whether nobody unpacks into the directory; nobody begins to before the block ends."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        yield True
+        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(descriptor)
 

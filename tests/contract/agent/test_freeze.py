@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from atoll.agent.cgroups import Freezer, freezer_of
@@ -265,6 +267,25 @@ def test_a_note_that_was_cut_off_or_whose_group_is_gone_does_no_harm(tmp_path: P
     (tmp_path / "2.frozen").write_text('{"directory": "/sys/fs/cgroup/gone", "version": 1}')
     assert thaw_leftovers(tmp_path) == [Path("/sys/fs/cgroup/gone")]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_note_that_a_starting_agent_took_for_a_left_one_is_written_again(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its making and its locking it is empty and nobody's."""
+    box.start(COUNTER)
+    state = tmp_path / "state"
+    taken: list[Path] = []
+
+    def lock(file: TextIO, how: int, flock: Callable[[TextIO, int], None] = fcntl.flock) -> None:
+        if not taken:
+            taken.extend(state.iterdir())
+            assert thaw_leftovers(state) == []
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with frozen(box.freezer, state):
+        assert [path.exists() for path in taken] == [True]
 
 
 def test_what_somebody_else_has_frozen_stays_frozen(box: Box, tmp_path: Path) -> None:

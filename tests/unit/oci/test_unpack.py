@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from atoll.oci.layer import write_layer
 from atoll.oci.layout import LayoutStore
 from atoll.oci.publish import append_layer, create_base
 from atoll.oci.store import load_image
+from atoll.oci.tree import remove_tree
 from atoll.oci.unpack import clean, unpack
 
 from tests.unit.oci.trees import NOW, archive, debris, differences, image_of, member
@@ -342,6 +346,46 @@ def test_cleaning_beside_a_living_restore_does_not_disturb_it(
         unpacker.communicate()
     clean(final.parent)
     assert len(paths(final)) == 101
+
+
+def test_what_cleaning_removes_is_held_until_it_is_gone(
+    final: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a restore that has just made its directory would lock it, and lose it a moment later."""
+    made = final.parent / ".final.new-made_and_not_yet_locked"
+    made.mkdir()
+    free = []
+
+    def remove(path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(path)
+        os.close(descriptor)
+        remove_tree(path)
+
+    monkeypatch.setattr(sys.modules[clean.__module__], "remove_tree", remove)
+    clean(final.parent)
+    assert not made.exists()
+    assert free == []
+
+
+def test_a_restore_whose_directory_was_cleaned_before_it_was_locked_makes_another(
+    store: LayoutStore, final: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_of(store, archive([file("kept")]))
+    cleaned = []
+
+    def lock(descriptor: int, how: int, flock: Callable[[int, int], None] = fcntl.flock) -> None:
+        if not cleaned and (made := debris(final.parent)):
+            cleaned.extend(made)
+            clean(final.parent)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    unpack(store, image.digest, final)
+    assert len(cleaned) == 1
+    assert paths(final) == {"kept"}
 
 
 def test_twenty_rounds_of_change_save_and_restore_stay_exact(
