@@ -82,32 +82,32 @@ status: ## what runs
 test: install $(STAMPS)/test ## every test but the cluster's: unit, contract, service, platform, browser, wheel, demos
 	@$(MAKE) --no-print-directory lint
 	@cd $(LAB) && npm test --silent
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
-	@$(PYTHON) -m pytest -n 3 -m "(platform or browser) and not slow and not kubernetes and not thorough" tests
+	@tests/run -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
+	@tests/run -n 3 -m "(platform or browser) and not slow and not kubernetes and not thorough" tests
 
 test-postgres: $(STAMPS)/test native ## the service's tests again, on PostgreSQL instead of SQLite
-	@$(PYTHON) -m pytest -n 2 --database=postgres --durations=10 \
+	@tests/run -n 2 --database=postgres --durations=10 \
 	  tests/service tests/unit/kit/test_db.py tests/unit/kit/test_events.py tests/unit/jobs/test_identities.py tests/postgres
 
 test-kubernetes: IMAGES ?= hub service agent hold singleuser singleuser-gpu spark
 test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of KUBECONFIG (REGISTRY= of its images, KUBE_TESTS=)
 	@tests/kubernetes/images/build
-	@$(PYTHON) -m pytest -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
+	@tests/run -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
 
 test-fast: $(STAMPS)/test native ## the tests that start no platform
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
+	@tests/run -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
 
 test-thorough: $(STAMPS)/test native ## more random examples, the same ones in every run; a minute of attacks; a hundred cycles; kill -9 at every moment
-	@ATOLL_EXAMPLES=5 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 3 --timeout=1800 --durations=5 \
+	@ATOLL_EXAMPLES=5 ATOLL_ATTACK_SECONDS=60 tests/run -n 3 --timeout=1800 --durations=5 \
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/contract/agent/test_cycles.py \
 	  tests/unit/oci/test_directory.py tests/unit/jobs/test_state_machine.py tests/unit/checkpoints/test_node_queue.py
-	@$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m thorough tests
+	@tests/run -n $(TEST_PROCESSES) -m thorough tests
 
 test-slow: $(STAMPS)/test native ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
-	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 $(PYTHON) -m pytest -n 2 --timeout=3600 \
+	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 tests/run -n 2 --timeout=3600 \
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/unit/oci tests/unit/jobs tests/unit/checkpoints \
 	  tests/service/nodes/test_many_at_once.py tests/service/test_hostile_requests.py
-	@$(PYTHON) -m pytest --timeout=3600 -m slow tests
+	@tests/run --timeout=3600 -m slow tests
 
 lint: $(STAMPS)/test ## ruff, mypy, import contracts, rustc's warnings, eslint, prettier
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
