@@ -43,7 +43,7 @@ ROUNDS: Final = 3
 _URGENT: Final = (-10, 0)
 """Priorities for the cut: a container that stands still waits for every other process on a busy node."""
 _UNMERGED: Final = (
-    *(oci.InvalidImageError, oci.UnsafeLayerError, oci.LimitError),
+    *(oci.InvalidImageError, oci.UnsafeLayerError, oci.LimitError, oci.TooSlowError),
     *(oci.MissingError, oci.DigestError),
 )
 """Why layers cannot become one although each by itself is good, or is not needed for this save."""

@@ -6,7 +6,7 @@ import ctypes
 import gc
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from atoll import oci
 from atoll.agent.commit import Saved, commit
 from atoll.agent.copying import Wishes
 from atoll.agent.runtimes.containerd import Containerd
+from atoll.oci.merge import MergedSource
 from atoll.oci.registry import RegistryStore
 
 from tests.contract.agent.node import BASE, Node, until
 from tests.contract.registry.sent import sent
 from tests.contract.registry.servers import Running, started
+
+Entries = Callable[[MergedSource], Iterator[oci.Entry]]
 
 MOST = 8
 SCRIPT = """
@@ -58,9 +61,9 @@ class Cycles:
             upper = self.runtime.find(self.identity).upper
             until((upper / "srv" / "ready").exists, "it has worked")
 
-    def save(self, n: int, *, live: bool = False) -> Saved:
+    def save(self, n: int, *, live: bool = False, most: int = MOST) -> Saved:
         """Saves it as `N` in the user's repository, and removes it."""
-        wishes = Wishes(own=frozenset(self.own), most_layers=MOST)
+        wishes = Wishes(own=frozenset(self.own), most_layers=most)
         with RegistryStore(self.registry.reached(), "users/ada") as store:
             began = time.process_time()
             saved = commit(
@@ -153,6 +156,28 @@ def test_a_live_save_makes_room_for_its_own_layers_first(cycles: Cycles) -> None
     assert saved.copied.merged
     cycles.start(saved)
     assert cycles.content() == [*expected(2)[:-4], "n", "old", "ready", "/srv/made:", "2"]
+
+
+@pytest.mark.parametrize("why", [oci.TooSlowError, oci.LimitError, oci.DigestError])
+def test_layers_that_cannot_become_one_stay_as_they_are(
+    cycles: Cycles, monkeypatch: pytest.MonkeyPatch, why: type[oci.OciError]
+) -> None:
+    for n in (1, 2):
+        cycles.change(n)
+        cycles.start(cycles.save(n))
+    before = cycles.own
+
+    def entries(merged: MergedSource, real: Entries = MergedSource.entries) -> Iterator[oci.Entry]:
+        yield next(real(merged))
+        raise why("in the middle")
+
+    monkeypatch.setattr(MergedSource, "entries", entries)
+    cycles.change(3)
+    saved = cycles.save(3, most=1)
+    assert not saved.copied.merged
+    assert cycles.own[:-1] == before
+    cycles.start(saved)
+    assert cycles.content() == expected(3)
 
 
 @pytest.mark.slow
