@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +40,8 @@ class ApiServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     watches: set[web.StreamResponse] = field(default_factory=set)
+    paused: Callable[[str], Awaitable[object]] | None = None
+    spaces: str = " " * 5000  # more than is looked through for what follows
     runner: web.AppRunner | None = None
     url: str = ""
 
@@ -90,12 +92,24 @@ class ApiServer:
         begin = int(request.query.get("continue", "0"))
         most = 2  # pages are small here, whatever is asked for
         more = str(begin + most) if begin + most < len(names) else ""
-        return web.json_response(
-            {
-                "metadata": {"resourceVersion": str(self.version), "continue": more},
-                "items": [self.objects[name] for name in names[begin : begin + most]],
-            }
-        )
+        metadata = {"resourceVersion": str(self.version), "continue": more}
+        items = [self.objects[name] for name in names[begin : begin + most]]
+        if self.paused is not None:
+            return await self.in_two_parts(request, metadata, items)
+        return web.json_response({"items": items, "metadata": metadata})
+
+    async def in_two_parts(
+        self, request: web.Request, metadata: dict[str, str], items: list[dict[str, Any]]
+    ) -> web.StreamResponse:
+        """As an API server writes it; what is listed follows once `paused` lets it."""
+        assert self.paused is not None
+        response = web.StreamResponse()
+        await response.prepare(request)
+        told = json.dumps({"kind": "PodList", "metadata": metadata}, separators=(",", ":"))
+        await response.write(f'{told[:-1]},"items":{self.spaces}'.encode())
+        await self.paused(request.query.get("continue", "0"))
+        await response.write(json.dumps(items).encode() + b"}")
+        return response
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         seen = int(request.query["resourceVersion"])
@@ -182,6 +196,54 @@ async def test_it_lists_page_by_page_and_then_follows(
         "x/f": "Running",
     }
     assert all(query["labelSelector"] == "a=b" for query in server.asked)
+
+
+async def test_the_next_page_is_made_while_the_one_before_is_still_on_its_way(
+    server: ApiServer, informer: Informer[Pod]
+) -> None:
+    begun = {token: asyncio.Event() for token in ("0", "2", "4")}
+
+    async def paused(token: str) -> None:
+        begun[token].set()
+        following = begun.get(str(int(token) + 2))
+        if following is not None:
+            await following.wait()  # for ever, if it is asked for only after this one
+
+    server.paused = paused
+    for name in "abcde":
+        await server.put(name)
+    await informer.wait_synced()
+    assert set(informer.snapshot()) == {f"x/{name}" for name in "abcde"}
+
+
+async def test_a_page_that_breaks_off_is_no_list(
+    server: ApiServer, informer: Informer[Pod]
+) -> None:
+    broken: list[str] = []
+
+    async def paused(token: str) -> None:
+        if token == "2" and not broken:
+            broken.append(token)
+            raise ConnectionResetError
+
+    server.paused = paused
+    for name in "abcde":
+        await server.put(name)
+    await informer.wait_synced()
+    assert broken
+    assert server.lists == 2
+    assert set(informer.snapshot()) == {f"x/{name}" for name in "abcde"}
+
+
+async def test_what_an_object_says_is_not_what_follows_the_list(
+    server: ApiServer, informer: Informer[Pod]
+) -> None:
+    server.paused = lambda _: asyncio.sleep(0)
+    server.spaces = ""
+    await server.put("a")
+    server.objects["a"]["metadata"]["annotations"] = {"continue": "2", "more": '"continue":"2"'}
+    await informer.wait_synced()
+    assert not any("continue" in query for query in server.asked)
 
 
 async def test_a_watch_that_breaks_goes_on_where_it_was(

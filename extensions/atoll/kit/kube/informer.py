@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
@@ -22,6 +23,8 @@ from atoll.kit.loops import LAST_DELAY_S, back_off
 log = logging.getLogger(__name__)
 
 _PAGE: Final = 500  # objects of one answer: 3 MB of pods, so that long lists take little memory
+_HEAD: Final = 4096  # bytes, in which an answer says what follows it
+_CONTINUE: Final = re.compile(rb'"continue":"([!-~]+?)"')
 _WATCH_S: Final = 300  # then the server ends the watch, and another one takes it up
 _SILENT_S: Final = 330.0  # a watch without a word for so long is dead
 _RELIST_S: Final = 1800.0  # should anything ever have been missed
@@ -58,9 +61,7 @@ class Informer(Generic[T]):
         self._version = ""
         self._listed = float("-inf")
         page = msgspec.defstruct("Page", [("metadata", _ListMeta), ("items", list[kind], [])])  # type: ignore[valid-type]
-        head: Any = msgspec.defstruct("Head", [("metadata", _ListMeta)])
         change = msgspec.defstruct("Change", [("type", str), ("object", msgspec.Raw)])
-        self._head = msgspec.json.Decoder(head)
         self._page = msgspec.json.Decoder(page)
         self._change = msgspec.json.Decoder(change)
         self._one = msgspec.json.Decoder(kind)
@@ -134,24 +135,37 @@ class Informer(Generic[T]):
                 self._tell(key, old, new)
 
     async def _pages(self, session: aiohttp.ClientSession) -> AsyncIterator[Any]:
-        """The pages of the list; the server makes the next one while we read one."""
+        """The pages of the list; each names the next one in its first bytes, and that is asked for then."""
         # resourceVersion is left out: what is listed is the newest, as etcd has it
         params = {**self._params, "limit": str(_PAGE)}
-        content = await self._ask(session, params)
-        while token := self._head.decode(content).metadata.continue_:
-            coming = asyncio.ensure_future(self._ask(session, {**params, "continue": token}))
-            try:
-                await asyncio.sleep(0)  # it is asked for
-                yield self._page.decode(content)
-                content = await coming
-            finally:
+        coming: asyncio.Task[aiohttp.ClientResponse] | None = self._asked(session, params)
+        try:
+            while coming is not None:
+                async with await coming as response:
+                    content, token = await _beginning(response)
+                    coming = self._following(session, params, token)
+                    content += await response.content.read()
+                page = self._page.decode(content)
+                if coming is None:  # where what is said of the list follows what is in it
+                    coming = self._following(session, params, page.metadata.continue_)
+                yield page
+        finally:
+            if coming is not None:
                 coming.cancel()
-        yield self._page.decode(content)
+                coming.add_done_callback(_dropped)
 
-    async def _ask(self, session: aiohttp.ClientSession, params: Mapping[str, str]) -> bytes:
-        headers = self._access.headers()
-        async with session.get(self._path, params=params, headers=headers) as response:
-            return await _content(response)
+    def _following(
+        self, session: aiohttp.ClientSession, params: Mapping[str, str], token: str
+    ) -> asyncio.Task[aiohttp.ClientResponse] | None:
+        return self._asked(session, {**params, "continue": token}) if token else None
+
+    def _asked(
+        self, session: aiohttp.ClientSession, params: Mapping[str, str]
+    ) -> asyncio.Task[aiohttp.ClientResponse]:
+        async def answer() -> aiohttp.ClientResponse:
+            return await session.get(self._path, params=params, headers=self._access.headers())
+
+        return asyncio.create_task(answer())
 
     async def _watch(self, session: aiohttp.ClientSession) -> None:
         params = {
@@ -197,6 +211,23 @@ class Informer(Generic[T]):
 
 def _key(metadata: Metadata) -> str:
     return f"{metadata.namespace}/{metadata.name}"
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> tuple[bytearray, str]:
+    """What an answer begins with, and the `continue` in it; empty where none is said there."""
+    if response.status != 200:
+        await _content(response)
+    content = bytearray()
+    while len(content) < _HEAD and (more := await response.content.readany()):
+        content += more
+    head, items, _ = content[:_HEAD].partition(b'"items"')
+    found = _CONTINUE.search(head) if items else None
+    return content, found[1].decode("ascii") if found else ""
+
+
+def _dropped(answer: asyncio.Task[aiohttp.ClientResponse]) -> None:
+    if not answer.cancelled() and answer.exception() is None:
+        answer.result().close()
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:
