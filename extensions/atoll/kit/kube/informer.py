@@ -145,7 +145,7 @@ class Informer(Generic[T]):
                     content, token = await _beginning(response)
                     coming = self._following(session, params, token)
                     content += await response.content.read()
-                page = self._page.decode(content)
+                page: Any = self._page.decode(content)
                 if coming is None:  # where what is said of the list follows what is in it
                     coming = self._following(session, params, page.metadata.continue_)
                 yield page
