@@ -75,6 +75,11 @@ class Hub(Program):
 
     resources: Resources = asks("100m", "256Mi", "1Gi")
     storage: Volume = volume("1Gi")
+    count_gpus: bool = said(
+        "Where a profile has GPUs, the hub may list the nodes and pods of the whole cluster, so that its page "
+        "says how many are free, and who waits.",
+        True,
+    )
     extra_rules: Objects = said(
         "More RBAC rules of the hub in the servers' namespace, for KubeSpawner options that need"
         " them (`services`, `secrets`, …).",

@@ -112,6 +112,22 @@ def test_the_hub_may_start_servers_and_nothing_else() -> None:
     }
 
 
+GPU: Final = {"resource": "nvidia.com/gpu"}
+SIZES: Final = {"big": {"title": "Big", "cpu": 1, "memory": "1G", "gpu": GPU}}
+
+
+@pytest.mark.parametrize("more", [{"gpu": GPU}, {"sizes": SIZES}], ids=["profile", "size"])
+def test_the_hub_counts_gpus_where_a_profile_has_some(more: dict[str, Any]) -> None:
+    profiles = {"other": {"title": "Other"}, "gpu": {"title": "GPU", **more}}
+    values = {"settings": {"hub": {"profiles": profiles}}}
+    found = rules(render(values), "atoll-hub")
+    assert found.pop(("*", "", "nodes")) == {"list"}
+    assert found.pop(("*", "", "pods")) == {"list"}
+    assert found == rules(render(), "atoll-hub")
+    without = {**values, "hub": {"countGpus": False}}
+    assert rules(render(without), "atoll-hub") == found
+
+
 def test_the_service_may_look_after_servers_and_run_jobs() -> None:
     assert rules(render(), "atoll-service") == {
         ("atoll-servers", "", "pods"): {"get", "list", "watch", "patch", "delete"},

@@ -210,10 +210,11 @@ def test_a_part_that_is_lost_while_a_server_stops_loses_nothing(
     gus.settled()
 
 
-def test_an_agent_killed_in_the_middle_of_a_save_is_followed_by_another(
-    platform: Platform, tmp_path: Path
+@pytest.mark.parametrize("part", ["agent", "service"])
+def test_a_part_killed_in_the_middle_of_a_save_is_followed_by_another(
+    platform: Platform, tmp_path: Path, part: str
 ) -> None:
-    hal = platform.user("hal")
+    hal = platform.user(f"hal-{part}")
     hal.start()
     hal.install(make_wheel(tmp_path, "periwinkle", "5.0"))
     hal.sh("head -c 400000000 /dev/urandom > /opt/environment/big")
@@ -223,8 +224,9 @@ def test_an_agent_killed_in_the_middle_of_a_save_is_followed_by_another(
         lambda found: bool(found) and found[0].status == CheckpointStatus.COPYING,
         60,
     )
-    platform.kill("agent", platform.agents)
+    platform.kill(part, platform.agents if part == "agent" else None)
     platform.ready()
+    hal = platform.user(f"hal-{part}")
     hal.settled(180)
     hal.start()
     assert hal.run("periwinkle") == "periwinkle 5.0\n"
@@ -340,6 +342,8 @@ def command(person: Person, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_what_cannot_start_says_why(platform: Platform) -> None:
     jan = platform.user("jan")
+    page = jan.http.get("hub/spawn").text
+    assert "no node has a GPU now" in page, "the hub may see nodes, since a profile has GPUs"
     for profile, word in (
         ("missing", "image"),
         ("nowhere", "Insufficient"),

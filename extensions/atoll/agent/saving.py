@@ -132,6 +132,7 @@ def _wishes(work: Work, total: int) -> Wishes:
         own=frozenset(work.order.layers),
         most_layers=work.order.most_layers,
         shared=work.order.shared,
+        setuid=work.order.setuid,
         compression=packing(work.order.compression),
         limits=oci.Limits(
             size=min(limits.size, room), entries=limits.entries, seconds=limits.seconds

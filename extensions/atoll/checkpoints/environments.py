@@ -103,14 +103,17 @@ class Environments:
             session.add(HoldRow(holder=holder, digest=digest))
             session.flush()
 
-    def reference(self, digest: str) -> str | None:
-        """What a node pulls to run in the environment; None for the base, and where no node can."""
+    def reference(self, digest: str) -> tuple[str, str | None] | None:
+        """What a node pulls to run in the environment, and of which architecture it is, where that is known.
+
+        None for the base, and where no node can.
+        """
         with self._ground.database.read() as session:
             for row in store.with_digest(session, digest):
                 if (
                     image := row.image or self._targets.reference(row.repository, digest)
                 ) is not None:
-                    return image
+                    return image, row.architecture
         return None
 
     def release(self, session: Session, holder: str) -> None:

@@ -102,6 +102,7 @@ class SaveOrder(BaseModel):
     shared: bool = False  # others may use the image: what looks like a secret is refused
     most_layers: int = 8  # over the base; then they are merged
     compression: Literal["auto", "zstd", "gzip"] = "auto"  # the best that the node's runtime reads
+    setuid: bool = True  # setuid and setgid bits and file capabilities are saved, too
 
 
 class LookOrder(BaseModel):

@@ -316,6 +316,7 @@ class Nodes:
             limits=self._limits(session, row.user),
             most_layers=self._ground.settings.most_layers,
             compression=self._settings.compression,
+            setuid=self._settings.setuid,
         )
 
     def _limits(self, session: Session, user: str) -> SaveLimits:

@@ -42,6 +42,7 @@ class NodeSettings(Section):
     compression: Literal["auto", "zstd", "gzip"] = (
         "auto"  # gzip where a node's runtime reads no zstd
     )
+    setuid: bool = True  # setuid and setgid bits and file capabilities are saved, too
     save_within_s: Annotated[float, Field(ge=60, le=7 * 86400)] = 6 * 3600.0  # a layer, sent too
     look_every_s: Seconds = 15.0  # at each running container, for what is unsaved in it
     name: str = ""  # of this very machine, where its agent has the secret `agent-token`

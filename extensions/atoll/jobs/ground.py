@@ -51,8 +51,8 @@ class Environments(Protocol):
         """Give up what the holder holds, in the caller's transaction."""
         ...
 
-    def reference(self, digest: str) -> str | None:
-        """What a node pulls to run in the environment; None for the platform's base."""
+    def reference(self, digest: str) -> tuple[str, str | None] | None:
+        """What a node pulls to run in the environment, and its architecture; None for the platform's base."""
         ...
 
     def keeps(self, job: str) -> bool:

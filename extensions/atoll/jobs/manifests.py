@@ -17,6 +17,7 @@ JOB: Final = "atoll.dev/job"
 PLATFORM: Final = "atoll.dev/platform"
 MEMORY: Final = "atoll.dev/memory"
 KUEUE: Final = "kueue.x-k8s.io/queue-name"
+ARCHITECTURE: Final = "kubernetes.io/arch"
 
 CONTAINER: Final = "job"
 COMMAND: Final = ["/opt/atoll/bin/python", "-P", "-s", "-m", "atoll.jobs.remote"]
@@ -70,11 +71,18 @@ def secret(work: Work, place: Place) -> Manifest:
 
 
 def pod(
-    work: Work, size: Size, image: str, place: Place, shares: Sequence[Directory] = ()
+    work: Work,
+    size: Size,
+    image: str,
+    place: Place,
+    *,
+    shares: Sequence[Directory] = (),
+    architecture: str | None = None,
 ) -> Manifest:
     """The pod that runs the job once, as restricted as PodSecurity `restricted` asks.
 
-    `shares` are the shared directories that its user may see.
+    `shares` are the shared directories that its user may see, `architecture` is the image's own:
+    its pod goes to nodes of that.
     """
     settings = place.settings
     metadata = _metadata(work.id, place)
@@ -109,8 +117,8 @@ def pod(
     }
     if place.pull_secret:
         spec["imagePullSecrets"] = [{"name": place.pull_secret}]
-    if settings.node_selector:
-        spec["nodeSelector"] = dict(settings.node_selector)
+    if selector := {**settings.node_selector, **_of(architecture)}:
+        spec["nodeSelector"] = selector
     if tolerations := _tolerations(size, settings):
         spec["tolerations"] = tolerations
     if size.gpu and settings.gpu_runtime_class:
@@ -135,6 +143,10 @@ def slug(name: str) -> str:
     if plain and not plain[0].isalpha():
         plain = "x-" + plain[: _SLUG_MOST - 2]
     return f"{plain or 'x'}---{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _of(architecture: str | None) -> dict[str, str]:
+    return {ARCHITECTURE: architecture} if architecture else {}
 
 
 def _metadata(id_: str, place: Place) -> Manifest:

@@ -38,7 +38,8 @@ class _Upload:
         self.least = 0  # bytes of a piece, where the registry asks for so many
 
     def begin(self) -> None:
-        """A new upload; raises `DeniedError`, `RegistryAwayError`."""
+        """A new upload, in place of the one before; raises `DeniedError`, `RegistryAwayError`."""
+        self.cancel()
         answer = self._session.request(
             "POST", self._session.path("blobs/uploads"), self._scopes, _DOING,
             patience=self._patience(),
@@ -106,14 +107,15 @@ class _Upload:
                 if failure is None and not _gone(answer):
                     return self._finished(answer, digest)
             patience.wait(failure or self._lost("it forgot it at once"), least)
-            self._location = ""
             if has_blob(self._session, self._scopes, digest, len(data)):
                 return None
+            self.cancel()
 
     def cancel(self) -> None:
         """Tells the registry that nothing more comes; it forgets by itself where that fails."""
-        if self._location:
-            self._session.forget(self._location, self._scopes)
+        location, self._location = self._location, ""
+        if location:
+            self._session.forget(location, self._scopes)
 
     def _patch(self, piece: bytes) -> tuple[OciError | None, float]:
         """Sends a piece; moves on by what the registry took. An error that may pass, and a wait."""

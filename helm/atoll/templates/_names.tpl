@@ -40,6 +40,7 @@
 
 {{- /* Cluster-wide objects: their names hold the namespaces', since two releases may be called alike. */}}
 {{- define "atoll.name.nodes" -}}{{ .Release.Namespace }}-{{ include "atoll.name" . }}-nodes{{- end -}}
+{{- define "atoll.name.gpus" -}}{{ .Release.Namespace }}-{{ include "atoll.name" . }}-gpus{{- end -}}
 {{- define "atoll.name.unsaved" -}}{{ include "atoll.namespace.servers" . }}-keep-unsaved{{- end -}}
 {{- define "atoll.name.eviction" -}}{{ include "atoll.namespace.servers" . }}-evictions{{- end -}}
 {{- define "atoll.name.volume" -}}{{ .namespace }}-{{ .name }}{{- end -}}

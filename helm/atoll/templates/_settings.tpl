@@ -23,6 +23,17 @@
 {{- toToml $settings -}}
 {{- end -}}
 
+{{- /* "yes" where a profile, or a size of one, has GPUs; else nothing. */}}
+{{- define "atoll.gpus" -}}
+{{- $found := "" -}}
+{{- range $profile := (get .Values.settings "hub" | default dict).profiles | default dict -}}
+  {{- range prepend (values ($profile.sizes | default dict)) $profile -}}
+    {{- if .gpu }}{{ $found = "yes" }}{{ end -}}
+  {{- end -}}
+{{- end -}}
+{{- $found -}}
+{{- end -}}
+
 {{- /* Environment variables that hub and service share: where things are in this cluster. */}}
 {{- define "atoll.env.cluster" -}}
 - {name: ATOLL_HOME, value: /srv/atoll}

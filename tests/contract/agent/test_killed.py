@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 import pytest
-from atoll import oci
-from atoll.agent.cgroups import freezer_of
-from atoll.agent.runtimes.container import Container
 from atoll.checkpoints.models import CheckpointStatus
-from atoll.checkpoints.removals import Removals
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings
-from atoll.kit.db import Database, now
-from atoll.oci.registry import RegistryStore
-from atoll.oci.registry_referrers import referrers
 
+from tests.contract.agent.aftermath import WRITE, first_of, goes_on, layers, no_debris
 from tests.contract.agent.agents import HERE
-from tests.contract.agent.node import BASE, Node, until
+from tests.contract.agent.node import Node, until
 from tests.contract.agent.world import REPOSITORY, World, whole_world
-from tests.databases import url_of
 from tests.moments import moments
 
-_SOON_S: Final = 4.0  # less than a watchdog waits for an agent that hangs
 WORK: Final = """
 head -c 9500000 /dev/urandom > /srv/big; sha256sum /srv/big > /srv/sum; rm /srv/old/one
 echo {name} > /srv/mine; echo x > /tmp/x
 """
-WRITE: Final = "n=0; while :; do n=$((n+1)); echo $n > /srv/next; mv /srv/next /srv/n; done"
 
 
 class Moment(NamedTuple):
@@ -93,49 +82,8 @@ def world(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
 
 @pytest.fixture(scope="module")
 def first(world: World) -> str:
-    """The digest of a checkpoint that all servers here start from; it has two layers over the base."""
-    world.node.load_base()
-    image = BASE
-    for number in (1, 2):
-        script = f"echo {number} > /srv/first; echo {number} > /srv/first-{number}"
-        container = world.node.run(script, image=image, wait=True)
-        digest = world.runtime.find(container).image.digest
-        world.begin("", container, image if number > 1 else f"registry.example/base@{digest}")
-        world.asked("")
-        with world.agents.running():
-            saved = world.final("")
-        assert (saved.status, saved.message) == (CheckpointStatus.READY, None)
-        world.node.remove(container)
-        image = world.pulled(str(saved.digest))
-    return image.rpartition("@")[2]
-
-
-def accounted_for(world: World) -> set[str]:
-    """What the repository is to have: the checkpoints' images, with their reports and lists of these."""
-    found = {str(one.digest) for one in world.cluster.checkpoints() if one.digest}
-    with world.targets.content(REPOSITORY) as content:
-        assert isinstance(content, RegistryStore)
-        for digest in sorted(found):
-            found |= {one.descriptor.digest for one in referrers(content, digest)}
-            found.add(content.resolve(digest.replace(":", "-")).digest)
-    return found
-
-
-def swept(world: World) -> int:
-    """What the service's hourly look finds that belongs to no checkpoint, and removes."""
-    database = Database(url_of(world.cluster.home))
-    settings = CheckpointSettings(remove_after_s=0)
-    ground = SimpleNamespace(database=database, settings=settings, clock=now)
-    removals = Removals(ground, world.targets)  # type: ignore[arg-type]  # what it uses of it
-    found = removals.sweep()
-    for key in removals.pending():
-        assert removals.step(key) is None
-    database.close()
-    return found
-
-
-def leases(node: Node) -> list[str]:
-    return [line for line in node.ctr("leases", "ls", "-q").split() if "atoll" in line]
+    """The digest of a checkpoint that all servers here start from."""
+    return first_of(world)
 
 
 @pytest.mark.parametrize("moment", moments(list(MOMENTS), OFTEN))
@@ -166,14 +114,9 @@ def test_an_agent_killed_at_any_moment_leaves_nothing_and_the_next_one_saves(
             goes_on(world.runtime.find(container))
     assert (saved.status, saved.message) == (CheckpointStatus.READY, None)
 
-    assert leases(node) == []
-    notes = {path.suffix for path in agents.state.iterdir()}
-    assert notes <= {".lock", ".saved"}  # who saves a container; what it was last saved as, alive
-    assert not any(str(agents.state) in line for line in mounts())
     left = Counter(world.registry.uploads(REPOSITORY)) - before
     assert left.total() == dies.uploads
-    assert swept(world) == dies.images
-    assert world.registry.images(REPOSITORY) == accounted_for(world)
+    no_debris(world, images=dies.images)
     assert world.good(first)
 
     image = world.pulled(str(saved.digest))
@@ -184,24 +127,3 @@ def test_an_agent_killed_at_any_moment_leaves_nothing_and_the_next_one_saves(
         assert layers(world, first)[-1] not in layers(world, str(saved.digest)), "they were merged"
     node.ctr("images", "rm", image)
     node.remove(container)
-
-
-def layers(world: World, digest: str) -> list[str]:
-    with world.targets.content(REPOSITORY) as content:
-        return [layer.digest for layer in oci.load_image(content, digest).manifest.layers]
-
-
-def goes_on(container: Container, *, frozen: bool = False) -> None:
-    """Its group is not frozen and it writes; `frozen`: nobody is left who could have thawed it."""
-    freezer = freezer_of(container.cgroup or "", pid=container.pid)
-    if frozen:
-        assert freezer.frozen()
-        return
-    until(lambda: not freezer.asked() and not freezer.frozen(), "it is thawed", _SOON_S)
-    file = container.upper / "srv" / "n"
-    seen = file.stat().st_mtime_ns
-    until(lambda: file.stat().st_mtime_ns != seen, "it goes on", _SOON_S)
-
-
-def mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()

@@ -73,7 +73,7 @@ def targets(settings: RegistrySettings, tokens: RegistryTokens) -> RegistryTarge
 @pytest.fixture
 def cluster(home: Home, settings: RegistrySettings) -> Iterator[Cluster]:
     checkpoints = CheckpointSettings(most_user_bytes=1 << 20)
-    nodes = NodeSettings(name=HERE, look_every_s=0.2, compression="gzip")
+    nodes = NodeSettings(name=HERE, look_every_s=0.2, compression="gzip", setuid=False)
     with (
         no_flights(),
         whole_service(home, nodes=nodes, registry=settings, checkpoints=checkpoints) as url,
@@ -130,7 +130,8 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     cluster: Cluster, node: Node, runtime: Containerd, targets: RegistryTargets, tmp_path: Path
 ) -> None:
     node.load_base()
-    container = node.run("echo kept > /srv/notes; echo x > /tmp/x; while :; do sleep 1; done")
+    work = "echo kept > /srv/notes; echo x > /tmp/x; echo x > /srv/su; chmod 4755 /srv/su; "
+    container = node.run(work + "while :; do sleep 1; done")
     begin(cluster, runtime, container)
     started_from = runtime.find(container).image.digest
     before = figures(cluster)
@@ -145,9 +146,10 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
     newest = cluster.checkpoints()[0]
     assert newest.digest == saved.environment
     assert newest.layer_size > 0
-    assert [(one.path, one.reason) for one in newest.left_out] == [
-        ("tmp", "/tmp holds temporary files")
-    ]
+    assert {(one.path, one.reason) for one in newest.left_out} == {
+        ("tmp", "/tmp holds temporary files"),
+        ("srv/su", "its setuid and setgid bits are not saved"),
+    }
     with targets.content("atoll/ada") as content:
         assert isinstance(content, RegistryStore)
         [told] = referrers(content, str(saved.environment), artifact_type=CHANGES)
@@ -162,7 +164,9 @@ def test_a_container_is_saved_live_and_at_rest_into_its_users_repository(
         assert noted["server"] == before_it["server"]
         assert image.manifest.layers[-1].media_type == Compression.GZIP.value, "as it is set"
         with oci.open_layer(content, image.manifest.layers[-1], image.config.diff_ids[-1]) as layer:
-            assert "srv/notes" in {oci.shown(entry.path) for entry in layer}
+            modes = {oci.shown(entry.path): entry.mode for entry in layer}
+        assert modes["srv/notes"] == 0o644
+        assert modes["srv/su"] == 0o755, "as it is set"
     node.remove(container)
 
     grown = {name: value - before.get(name, 0.0) for name, value in figures(cluster).items()}

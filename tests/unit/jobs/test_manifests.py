@@ -42,7 +42,7 @@ def pod(size: Size = SIZE, place: Place = PLACE, **settings: Any) -> dict[str, A
 def sharing(*shares: Directory, **settings: Any) -> tuple[Any, Any]:
     """The volumes and the mounts of a pod whose user shares these."""
     chosen = replace(PLACE, settings=JobSettings(**settings))
-    spec = manifests.pod(WORK, SIZE, IMAGE, chosen, shares)["spec"]
+    spec = manifests.pod(WORK, SIZE, IMAGE, chosen, shares=shares)["spec"]
     return spec["volumes"], spec["containers"][0]["volumeMounts"]
 
 
@@ -125,6 +125,13 @@ def test_the_cluster_ends_what_outlives_its_time_limit_by_far() -> None:
     spec = pod(grace_s=10, start_within_s=120, deliver_within_s=600)["spec"]
     assert spec["activeDeadlineSeconds"] == 600 + 3600 + 120 + 600
     assert spec["terminationGracePeriodSeconds"] > 10
+
+
+def test_a_job_in_a_saved_environment_goes_to_nodes_of_its_architecture() -> None:
+    chosen = replace(PLACE, settings=JobSettings(node_selector={"pool": "jobs"}))
+    found = manifests.pod(WORK, SIZE, IMAGE, chosen, architecture="arm64")["spec"]
+    assert found["nodeSelector"] == {"pool": "jobs", "kubernetes.io/arch": "arm64"}
+    assert "nodeSelector" not in pod()["spec"]
 
 
 def test_operators_say_where_jobs_run_and_with_which_login_images_are_pulled() -> None:

@@ -31,8 +31,8 @@ from atoll.kit.names import is_id
 
 log = logging.getLogger(__name__)
 
-Images = Callable[[str], str | None]
-"""The image of an environment's digest as nodes pull it; None for the platform's base."""
+Images = Callable[[str], tuple[str, str | None] | None]
+"""The image of an environment's digest as nodes pull it, and its architecture; None for the platform's base."""
 
 _TRIES: Final = 3  # a pod that ends before it takes its job is made again so often
 _END_GRACE_S: Final = 5  # for a pod whose process has said its last word
@@ -86,16 +86,25 @@ class KubernetesRunner:
 
     def _make(self, work: Work) -> bool:
         """Make secret and pod; False where the pod is there."""
-        image = self._images(work.environment) or self._settings.image
+        image, architecture = self._images(work.environment) or (self._settings.image, None)
         if not image:
             raise InvalidError(
                 "There is no image for jobs in the platform's base.",
                 hint="An administrator sets jobs.image.",
             )
+        wanted = self._settings.node_selector.get(manifests.ARCHITECTURE, architecture)
+        if architecture not in (None, wanted):
+            raise InvalidError(
+                f"The environment was saved on {architecture}, and jobs run on {wanted}.",
+                hint="Run it in an environment that was saved there, or in the base.",
+            )
         size = size_of(work.resources, self._settings)
         shares = self._shares(work.user)  # as things stand now, not when it was submitted
         self._create("secrets", manifests.secret(work, self._place))
-        return self._create("pods", manifests.pod(work, size, image, self._place, shares))
+        pod = manifests.pod(
+            work, size, image, self._place, shares=shares, architecture=architecture
+        )
+        return self._create("pods", pod)
 
     def look(self, id_: str) -> Seen:
         """How the job stands, by its claim and its pod."""
