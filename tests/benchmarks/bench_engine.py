@@ -23,7 +23,13 @@ from pathlib import Path
 import yaml
 from atoll import oci
 from atoll.agent.commit import commit
+from atoll.agent.runtimes.choice import RuntimeName
 from atoll.agent.runtimes.container import State
+from atoll.agent.saving import ContainerSaver
+from atoll.agent.work import Work
+from atoll.checkpoints.models import CheckpointId, Digest
+from atoll.checkpoints.node_models import ImageSaved, RegistryTarget, SaveLimits, SaveOrder
+from atoll.kit.names import new_id
 from atoll.oci.image import Compression, Descriptor
 from atoll.oci.registry import RegistryStore
 
@@ -90,13 +96,32 @@ def fresh(area: Path, within: Sequence[str] = ()) -> Iterator[Running]:
 
 
 def ours(node: Node, identity: str, there: Running, area: Path) -> Descriptor:
-    """Commit and push, as the agent does it."""
+    """Commit and push, as `atoll-agent commit` does it."""
     runtime = node.runtime()
     try:
         with RegistryStore(there.reached(patience=60.0), "users/ada") as store:
             return commit(runtime, identity, store, "saved", state=area / "state").image
     finally:
         runtime.close()
+
+
+def ordered(node: Node, identity: str, there: Running, area: Path) -> ImageSaved:
+    """All of what an agent does for a checkpoint: counted before, saved, and what changed told after."""
+    runtime = node.runtime()
+    image = Digest(runtime.find(identity).image.digest)
+    runtime.close()
+    order = SaveOrder(
+        checkpoint=CheckpointId(new_id("k")), lease="", lease_s=60.0, container=identity, live=False,
+        image=f"registry.example/base@{image}", parent=image, base=image,
+        target=RegistryTarget(
+            address=there.address, repository="users/ada", tag="saved", plain_http=True
+        ),
+        limits=SaveLimits(size=1 << 40, entries=10_000_000),
+    )  # fmt: skip
+    saver = ContainerSaver(
+        area / "state", RuntimeName.CONTAINERD, address=node.socket, namespace=node.namespace
+    )
+    return saver.save(Work(order))
 
 
 def theirs(engine: str, files: Path, area: Path) -> list[float]:
@@ -180,13 +205,17 @@ def alone(name: str, values: list[float], unit: str, goal: str, *, met: bool) ->
 def against_all(node: Node, files: Path, area: Path, what: str) -> list[Row]:
     """Commit and push beside everybody else's."""
     upper = filled(node, files, "science")
-    mine, tars, pipes = [], [], []
+    mine, whole, tars, pipes = [], [], [], []
     for _ in range(_RUNS):
         tars.append(_timed(lambda: _peer_tar(upper, area / "peer.tar")))
         pipes.append(_timed(lambda: subprocess.run(_PIPE, cwd=upper, shell=True, check=True)))  # noqa: S602
         with fresh(area) as there:
             mine.append(_timed(lambda there=there: ours(node, "science", there, area)))
+        with fresh(area) as there:
+            whole.append(_timed(lambda there=there: ordered(node, "science", there, area)))
+    told = "a checkpoint of these: counted, saved, what changed told"
     found = [
+        row(told, whole, mine, "commit and push alone", 1.5, faster=False),
         row(what, mine, tars, "python tar + sha256 to a file, uncompressed", 2.0, faster=False),
         row(what, mine, pipes, "tar | zstd -1 -T0 | sha256sum, no push", 1.5, faster=False),
     ]
@@ -306,8 +335,8 @@ def measure() -> list[Row]:
         area = Path(name)
         node.load_base()
         files, size = tree(area / "files")
-        what = f"commit and push: {size / 1e6:,.0f} MB in {files:,} files"
-        found = against_all(node, area / "files", area, what)
+        print(f"  {size / 1e6:,.0f} MB in {files:,} files", flush=True)
+        found = against_all(node, area / "files", area, f"commit and push: {files:,} real files")
         found += neighbours(node, area)
         found += small_change(node, area)
         return found
