@@ -11,7 +11,7 @@ STAMPS := $(VENV)/stamps
 SYSTEM_PYTHON ?= python3
 PORT ?=
 # More than there are cores: a test waits for other processes half of its time.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 KUBE_TESTS ?= tests/kubernetes
 QUICK := not platform and not browser and not kubernetes and not slow and not thorough
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
