@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
+from atoll.jobs import client
+from atoll.jobs.models import JobRequest, JobStatus, Resources
+from atoll.oci.image import machine_architecture
 
 from tests.helm.chart import CHART, helm
 from tests.kubernetes import nodes
-from tests.kubernetes.driver import Platform, kubectl, run
+from tests.kubernetes.driver import Platform, kubectl, objects, run
+from tests.platform.driver import eventually
+from tests.service.jobs.platform import notebook
 
 IMAGES: Final = os.environ.get("REGISTRY", "localhost:5000")
 TAG: Final = os.environ.get("TAG", "dev")
@@ -148,6 +153,31 @@ def test_what_is_saved_there_is_started_from_there(release: Release) -> None:
     assert ada.sh("cat /opt/environment/kept") == "kept\n"
     ada.stop()
     ada.settled()
+
+
+def test_a_job_runs_in_it_with_the_login_that_nodes_have(release: Release) -> None:
+    ada = release.user("ada")
+    saved = ada.server()
+    assert saved.environment is not None
+    request = JobRequest(
+        notebook=notebook("print(open('/opt/environment/kept').read())"),
+        environment=saved.environment,
+        resources=Resources(cpu=0.5, memory="500M"),
+    )
+    with ada.connection() as service:
+        asked = service.send(client.submit(request))
+        (pod,) = eventually(
+            lambda: objects("pods", release.jobs, f"atoll.dev/job={asked.id}"), bool, 60
+        )
+        done = eventually(
+            lambda: service.send(client.job(asked.id)), lambda one: one.status.final, 180
+        )
+        assert done.status == JobStatus.SUCCEEDED, done
+        assert "kept" in service.send(client.output(asked.id)).decode()
+    spec = pod["spec"]
+    assert spec["containers"][0]["image"] == f"{release.registry}/atoll/ada@{saved.environment}"
+    assert spec["imagePullSecrets"]
+    assert spec["nodeSelector"] == {"kubernetes.io/arch": machine_architecture()}
 
 
 def test_without_the_login_no_node_pulls_it(release: Release) -> None:

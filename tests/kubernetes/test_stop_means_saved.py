@@ -17,7 +17,7 @@ from atoll.kit.console import Exit
 from atoll.kit.errors import ForbiddenError
 
 from tests.kubernetes.away import without_agents
-from tests.kubernetes.driver import Person, Platform, kubectl, refused
+from tests.kubernetes.driver import Person, Platform, kubectl, objects, refused
 from tests.platform.driver import eventually, make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
@@ -234,6 +234,33 @@ def test_a_part_killed_in_the_middle_of_a_save_is_followed_by_another(
     hal.sh("rm /opt/environment/big")
     hal.stop()
     hal.settled()
+
+
+def test_an_agent_is_who_kubernetes_says_that_it_is(platform: Platform) -> None:
+    """Its token is good for its pod's node alone, as long as there is the pod, and made for this service."""
+    [agent] = objects("pods", platform.agents, "app.kubernetes.io/component=agent")
+    node, account = agent["spec"]["nodeName"], agent["spec"]["serviceAccountName"]
+    ours = ("--audience", "atoll-agent")
+    bound = ("--bound-object-kind", "Pod", "--bound-object-name", agent["metadata"]["name"])
+
+    def token(*options: str, account: str = account, namespace: str = platform.agents) -> str:
+        return kubectl("create", "token", account, "-n", namespace, *options).strip()
+
+    def answer(token: str, node: str = node) -> int:
+        path = f"services/atoll/api/v1/nodes/{node}/work?wait=0"
+        return platform.answer(path, Authorization=f"Bearer {token}")
+
+    good = token(*ours, *bound)
+    assert answer(good) in (200, 204)
+    assert answer(good, "another") == 404
+    nobody = {401, 403}
+    assert answer(token(*ours)) in nobody, "of no pod"
+    assert answer(token(*bound)) in nobody, "for the API server"
+    assert answer(token("--audience", "another", *bound)) in nobody
+    assert answer(token(*ours, account="default", namespace=platform.servers)) in nobody
+    platform.kill("agent", platform.agents)
+    eventually(lambda: answer(good), lambda code: code in nobody, 60)
+    platform.ready()
 
 
 def test_the_servers_of_a_cordoned_node_are_stopped_and_saved(
