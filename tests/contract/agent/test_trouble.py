@@ -23,11 +23,13 @@ from tests.contract.agent.world import REPOSITORY, World, whole_world
 from tests.contract.registry import faults as are
 from tests.contract.registry.faults import Fault, Faults, Passing, proxy
 from tests.contract.registry.servers import Running
+from tests.service.nodes.cluster import eventually
 
 ALWAYS: Final = 1_000_000
 WORK: Final = "head -c {size} /dev/urandom > /srv/big; sha256sum /srv/big > /srv/sum; echo {name} > /srv/mine; "
-STORM: Final = "for n in 1 2 3 4; do nice -n 19 sh -c 'while :; do (:); done' & done; "
-"""Processes that come and go as fast as others on the machine let them; four of them stay."""
+STORM: Final = "for n in 1 2; do (while :; do (:); done) & done; "
+"""Processes that come and go as fast as they can; two of them stay."""
+STORM_S: Final = 240.0  # a save gives way to them: it has a fraction of the machine
 
 
 class Trouble(NamedTuple):
@@ -145,7 +147,7 @@ def test_a_storm_of_processes_is_saved_as_it_was_at_one_moment(world: World, fir
     try:
         world.asked("storm", live=True)
         with world.agents.running():
-            saved = world.final("storm")
+            saved = eventually(lambda: world.newest("storm"), lambda one: one.status.final, STORM_S)
             goes_on(world.runtime.find(container))
     finally:
         world.node.remove(container)
