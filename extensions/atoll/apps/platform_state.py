@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from atoll.kit.home import Home
+from atoll.kit.locks import held
 from atoll.kit.processes import ProcessId
 
 _STATE: Final = "platform.json"
@@ -74,12 +74,5 @@ def read(home: Home) -> PlatformStatus:
 def lock(home: Home) -> Iterator[bool]:
     """Whether this process is now the home's one supervisor; ends with the process, however it ends."""
     descriptor = os.open(home.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)
+    with held(descriptor) as alone:
+        yield alone

@@ -6,7 +6,6 @@ kernelspec. Everything blocks: call it from a thread, with the directory's lock 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from atoll.checkpoints.relocation import Relocation
 from atoll.kit import words
 from atoll.kit.files import read_bounded
 from atoll.kit.likely_secrets import likely_secret
+from atoll.kit.locks import held
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the total."""
@@ -69,15 +69,8 @@ class EnvironmentDirectory:
         """Held by one at a time, over processes; False at once where somebody else holds it."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(descriptor)
+        with held(descriptor) as alone:
+            yield alone
 
     def whole(self) -> bool:
         """Whether there is an environment, and no restore of it was cut off."""

@@ -17,6 +17,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from atoll.datasets.work import ANSWER, Answer, Refusal, Work
+from atoll.kit.locks import held
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +48,8 @@ def left(folder: Path) -> Iterator[bool]:
     except OSError:
         yield True
         return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+    with held(descriptor) as alone:
+        yield alone
 
 
 def _hold(folder: Path) -> int:
