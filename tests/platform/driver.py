@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -132,7 +133,10 @@ class User:
     def wait_ready(self, server: str = "") -> None:
         """Wait until a server that is being started is ready."""
         eventually(lambda: self.servers().get(server), _ready_or_gone, START_S)
-        assert self.servers().get(server, {}).get("ready"), f"{server!r} did not start"
+        if not self.servers().get(server, {}).get("ready"):
+            path = f"hub/spawn-pending/{self.name}/{server}".rstrip("/")
+            said = re.search(r'role="alert".*?>(.*?)<', self.http.get(path).text, re.DOTALL)
+            raise AssertionError(f"{server!r} did not start: {said and said.group(1)}")
 
     def stop(self, server: str = "") -> None:
         """Stop a server and wait until the hub says that it is stopped."""

@@ -38,6 +38,13 @@ def test_a_package_is_there_after_stop_and_start_and_gone_in_a_fresh_start(
     assert saved.environment is not None
     kim.start(environment=saved.environment)
     assert kim.lab().run("seashell").stdout == "seashell 1.0\n"
+    wheel = make_wheel(tmp_path, "scallop", "2.0")
+    kim.lab().run("pip", "install", "--no-index", str(wheel))
+    kim.stop()
+
+    kim.start()  # saying nothing, as JupyterHub's admin page: from what was saved last
+    assert kim.lab().run("scallop").stdout == "scallop 2.0\n"
+    assert kim.lab().run("seashell").stdout == "seashell 1.0\n"
     kim.stop()
 
 

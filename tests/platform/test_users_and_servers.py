@@ -154,6 +154,8 @@ def test_a_start_that_cannot_be_says_why(platform: Platform) -> None:
             lambda found: 'role="alert"' in found.text,
         )
         assert expected in page.text
+    ada.start()  # saying nothing, which chooses none of these again
+    ada.stop()
 
 
 def test_the_spawn_page_needs_no_script(platform: Platform) -> None:

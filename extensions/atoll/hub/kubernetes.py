@@ -20,14 +20,14 @@ from pydantic import ValidationError
 from traitlets import Instance, Integer, Unicode
 
 from atoll.checkpoints import client
-from atoll.checkpoints.models import LAST, Place, StartRequest
+from atoll.checkpoints.models import Place, StartRequest
 from atoll.hub import homes, pod_manifest, pod_refusals, storage
 from atoll.hub.images import Kept
 from atoll.hub.pod_refusals import Attempt
 from atoll.hub.pod_states import NOTEBOOK, Step, Trouble
 from atoll.hub.pods import PodSpawner
 from atoll.hub.profiles import Profile
-from atoll.hub.refusal import EnvironmentUnusable, StartRefused
+from atoll.hub.refusal import ChoiceRefused, EnvironmentUnusable, StartRefused
 from atoll.hub.resources import number_of_bytes
 from atoll.hub.saving import SavingMixin
 from atoll.hub.scarcity import Scarcity
@@ -217,12 +217,12 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
         try:
             await super().load_user_options()
         except (ValueError, KeyError) as error:
-            raise StartRefused(
+            raise ChoiceRefused(
                 f"What was chosen is not offered: {error}", reason="invalid", status=422
             ) from error
         typed = any(str(name).endswith("--unlisted-choice") for name in self.user_options or {})
         if typed and Kept(self.kept_prefix).holds(self.image):
-            raise StartRefused(
+            raise ChoiceRefused(
                 f"{self.image} is where saved environments are kept, and cannot be named as an image.",
                 reason="forbidden",
                 status=403,
@@ -233,10 +233,7 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
         self._take_configured()
         self._mount(None)
         self.profile_variables = {}
-        try:
-            return StartRequest(environment=self.asked("environment") or LAST)
-        except ValidationError as error:
-            raise self.no_environment() from error
+        return self._for_environment()
 
     def _mount(self, profile: Profile | None) -> None:
         """The home, what groups share, and what the profile has, beside the operator's volumes."""

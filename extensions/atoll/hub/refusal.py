@@ -21,6 +21,10 @@ class StartRefused(SpawnException):  # type: ignore[misc]  # JupyterHub has no t
         return cls(str(error), reason=error.code, status=error.status)
 
 
+class ChoiceRefused(StartRefused):
+    """What was chosen is not offered; a start that says nothing must not choose it again."""
+
+
 class EnvironmentUnusable(StartRefused):
     """A saved environment turned out not to start; another one may."""
 

@@ -19,13 +19,14 @@ from atoll.checkpoints import client
 from atoll.checkpoints.models import LAST, Place, Preparation, Server, StartRequest
 from atoll.hub.profiles import Offers, Profile
 from atoll.hub.progress import Progress, Told
-from atoll.hub.refusal import EnvironmentUnusable, StartRefused
+from atoll.hub.refusal import ChoiceRefused, EnvironmentUnusable, StartRefused
 from atoll.kit.errors import AtollError, UnavailableError
 from atoll.kit.http import AsyncConnection, Call
 
 T = TypeVar("T")
 
 PREPARED_PERCENT: Final = 50  # of a start; the rest is the server itself
+_ENVIRONMENT: Final = "environment"  # the option
 _POLL_S: Final = 20.0  # how long the service may hold a question; below proxies' time-outs
 _AWAY_S: Final = 120.0  # a service that is away longer refuses the start; restarts take seconds
 _RETRY_S: Final = 0.3
@@ -66,9 +67,13 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
         self._start_id = None
         try:
             await self._clear_away()
-            address = await self._carried_out(self._request())
+            request = self._request()
+            self._remember(self.user_options or {})
+            address = await self._carried_out(request)
             await self._send(self._started())
         except BaseException as error:
+            if isinstance(error, ChoiceRefused):
+                self._remember({})
             await self._abandon()
             if isinstance(error, AtollError):
                 raise StartRefused.of(error) from error
@@ -134,26 +139,33 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
         return str((self.user_options or {}).get(option) or "")
 
     def _request(self) -> StartRequest:
-        """What was asked for, checked; the spawner is set up for it. Raises StartRefused."""
-        environment = self.asked("environment") or LAST
+        """What was asked for, checked; the spawner is set up for it. Raises ChoiceRefused."""
         try:
             name, profile = self.profiles.chosen(self.asked("profile"), self.groups)
             self._set_up(profile)
-            request = StartRequest(
-                environment=environment, profile=name, save_every_s=profile.saved_every_s
-            )
         except AtollError as error:
-            raise StartRefused.of(error) from error
+            raise ChoiceRefused.of(error) from error
+        # what was taken, also where nothing was said: the culler looks at it, and the next spawn page
+        self.user_options = {**(self.user_options or {}), "profile": name}
+        return self._for_environment(profile=name, save_every_s=profile.saved_every_s)
+
+    def _for_environment(self, **more: Any) -> StartRequest:
+        """The request for the environment that was asked for. Raises ChoiceRefused."""
+        environment = self.asked(_ENVIRONMENT) or LAST
+        try:
+            return StartRequest(environment=environment, **more)
         except ValidationError as error:
-            raise StartRefused(
+            raise ChoiceRefused(
                 f"{environment[:80]!r} is no environment: say `last`, `base`, or a digest.",
                 reason="invalid",
                 status=422,
             ) from error
-        # what was taken, also where nothing was said: the culler looks at it, and the next spawn page
-        taken = {**(self.user_options or {}), "profile": name}
-        self.user_options = self.orm_spawner.user_options = taken
-        return request
+
+    def _remember(self, options: Mapping[str, Any]) -> None:
+        """Have JupyterHub choose this where nothing is said; the environment is the last one then."""
+        kept = {name: value for name, value in options.items() if name != _ENVIRONMENT}
+        self.orm_spawner.user_options = kept
+        self.user.db.commit()  # or the next request that ends rolls it back
 
     def _set_up(self, profile: Profile) -> None:
         """Take what the profile says; raises AtollError."""

@@ -10,7 +10,7 @@ from atoll.checkpoints.models import Preparation, StartRequest
 from atoll.hub.kubernetes import AtollKubeSpawner
 from atoll.hub.pod_states import Step, Trouble
 from atoll.hub.profiles import Offers, Profile
-from atoll.hub.refusal import EnvironmentUnusable, StartRefused
+from atoll.hub.refusal import ChoiceRefused, EnvironmentUnusable, StartRefused
 
 from tests.unit.hub.spawned import DIGEST, env, manifest, no_cluster, spawner
 
@@ -220,8 +220,13 @@ async def test_a_profile_list_cannot_name_where_environments_are_kept() -> None:
     ],
 )
 async def test_hostile_options_are_refused(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(StartRefused, match=said):
+    with pytest.raises(ChoiceRefused, match=said):
         spawner(options)._request()
+
+
+async def test_a_profile_lists_server_starts_from_no_nonsense_either() -> None:
+    with pytest.raises(ChoiceRefused, match="is no environment"):
+        spawner({"profile": "one", "environment": "x:1"}, profile_list=LISTED)._request()
 
 
 async def test_a_request_is_contained_and_what_was_taken_is_remembered() -> None:
