@@ -13,11 +13,11 @@ PORT ?=
 # More than there are cores: a test waits for other processes half of its time.
 TEST_PROCESSES ?= 3
 KUBE_TESTS ?= tests/kubernetes
-QUICK := not platform and not browser and not kubernetes and not slow and not thorough
+QUICK := not platform and not browser and not kubernetes and not slow and not thorough and not crio
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # every process would compile the sources anew, and pytest the tests
 
-.PHONY: help native install up down status test test-thorough test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
+.PHONY: help native install up down status test test-crio test-thorough test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -102,6 +102,10 @@ test-thorough: $(STAMPS)/test native ## more random examples, the same ones in e
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/contract/agent/test_cycles.py \
 	  tests/unit/oci/test_directory.py tests/unit/jobs/test_state_machine.py tests/unit/checkpoints/test_node_queue.py
 	@tests/run -n $(TEST_PROCESSES) -m thorough tests
+
+test-crio: $(STAMPS)/test native ## the agent beside a real CRI-O, which it builds (needs Go and a C compiler; minutes)
+	@tests/install-crio
+	@tests/run -m crio tests/contract/agent
 
 test-slow: $(STAMPS)/test native ## what takes minutes: a hundred cycles, thousands of random trees, a minute of attacks
 	@ATOLL_EXPLORE=40 ATOLL_ATTACK_SECONDS=60 tests/run -n 2 --timeout=3600 \

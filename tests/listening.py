@@ -1,8 +1,13 @@
-"""A socket for a service under test."""
+"""A socket for a service under test, and a server behind it."""
 
 from __future__ import annotations
 
 import socket
+from typing import Any
+
+import uvicorn
+from atoll.kit.web import KEPT_S
+from starlette.types import ASGIApp
 
 
 def listening(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
@@ -16,3 +21,11 @@ def listening(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
     ear.bind((host, port))
     ear.listen()
     return ear
+
+
+def server_for(app: ASGIApp, **options: Any) -> uvicorn.Server:
+    """A server for the app, which keeps connections as the platform's does; `run` gets its sockets."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_keep_alive=KEPT_S, **options
+    )
+    return uvicorn.Server(config)

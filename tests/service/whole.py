@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-import uvicorn
 from atoll.apps.service import build
 from atoll.apps.settings import ServiceSection, ServiceSettings
 from atoll.datasets import catalogue
@@ -21,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tests.databases import url_of
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 USERS = {
     "ada": {"kind": "user", "name": "ada", "groups": ["flyers"], "scopes": ["custom:atoll:use"]},
@@ -51,15 +50,7 @@ hub = Starlette(routes=[Route("/hub/api/user", _user), Route("/hub/api/users", _
 def served(app: ASGIApp, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
     """Serve the app on a free port of 127.0.0.1; gives its address. `tls`: a certificate and its key."""
     certificate, key = tls or (None, None)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-    )
-    server = uvicorn.Server(config)
+    server = server_for(app, timeout_graceful_shutdown=1, ssl_certfile=certificate, ssl_keyfile=key)
     with listening() as ear:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [ear]})
         thread.start()

@@ -23,13 +23,13 @@ from tests.contract.agent.world import REPOSITORY, World, whole_world
 from tests.contract.registry import faults as are
 from tests.contract.registry.faults import Fault, Faults, Passing, proxy
 from tests.contract.registry.servers import Running
-from tests.service.nodes.cluster import eventually
 
 ALWAYS: Final = 1_000_000
 WORK: Final = "head -c {size} /dev/urandom > /srv/big; sha256sum /srv/big > /srv/sum; echo {name} > /srv/mine; "
 STORM: Final = "for n in 1 2; do (while :; do (:); done) & done; "
 """Processes that come and go as fast as they can; two of them stay."""
-STORM_S: Final = 240.0  # a save gives way to them: it has a fraction of the machine
+LIMITED: Final = ("--cpu-quota", "40000", "--cpu-period", "100000")
+"""As a server's limit does: the tests beside it go on."""
 
 
 class Trouble(NamedTuple):
@@ -101,10 +101,19 @@ def registry(between: list[Faults], world: World) -> Iterator[Faults]:
     between[0].rules.clear()
 
 
-def worked(world: World, first: str, name: str, *, size: int = 9_500_000, then: str = "") -> str:
+def worked(
+    world: World,
+    first: str,
+    name: str,
+    *,
+    size: int = 9_500_000,
+    then: str = "",
+    options: tuple[str, ...] = (),
+) -> str:
     """A container from the first checkpoint in which a server has worked; with `then` it goes on."""
     script = WORK.format(size=size, name=name) + then
-    container = world.node.run(script, image=world.named(first), wait=not then)
+    image = world.named(first)
+    container = world.node.run(script, image=image, options=options, wait=not then)
     if then:
         until((world.runtime.find(container).upper / "srv" / "n").exists, "it writes")
     world.begin(name, container, world.named(first))
@@ -143,11 +152,11 @@ def test_a_registry_in_trouble_delays_a_save_and_spoils_nothing(
 
 
 def test_a_storm_of_processes_is_saved_as_it_was_at_one_moment(world: World, first: str) -> None:
-    container = worked(world, first, "storm", then=STORM + WRITE)
+    container = worked(world, first, "storm", then=STORM + WRITE, options=LIMITED)
     try:
         world.asked("storm", live=True)
         with world.agents.running():
-            saved = eventually(lambda: world.newest("storm"), lambda one: one.status.final, STORM_S)
+            saved = world.final("storm")
             goes_on(world.runtime.find(container))
     finally:
         world.node.remove(container)

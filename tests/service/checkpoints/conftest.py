@@ -11,10 +11,10 @@ from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.settings import CheckpointSettings
 from atoll.kit.home import Home
 
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 from .platform import Atoll
-from .service_under_test import HubStub, build, server_for
+from .service_under_test import HubStub, build
 
 FAST = CheckpointSettings(
     watch_every_s=0.1, scan_every_s=0.2, start_grace_s=60, end_grace_s=1, keep_last=5

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import uvicorn
 from atoll.checkpoints import routes
 from atoll.checkpoints.service import MIGRATIONS, Checkpoints
 from atoll.checkpoints.settings import CheckpointSettings
@@ -24,7 +23,7 @@ from fastapi import FastAPI
 
 from tests.databases import url_of
 from tests.dying import die_at
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 
@@ -102,11 +101,6 @@ def build(home: Home, settings: CheckpointSettings, hub: HubStub) -> FastAPI:
     app.include_router(routes.router)
     app.state.auth, app.state.checkpoints, app.state.database = auth, checkpoints, database
     return app
-
-
-def server_for(app: FastAPI) -> uvicorn.Server:
-    """A server for the app; `serve` gets its sockets."""
-    return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
 
 
 def main(home: str, settings: str, place_of_death: str = "") -> None:

@@ -17,11 +17,11 @@ from atoll.checkpoints.models import CheckpointRequest, ServerStatus, StartReque
 from atoll.checkpoints.service import Checkpoints
 from atoll.kit.home import Home
 
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 from .conftest import FAST
 from .platform import Atoll, eventually, wheel
-from .service_under_test import HubStub, build, server_for
+from .service_under_test import HubStub, build
 
 
 @pytest.fixture

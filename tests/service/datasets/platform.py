@@ -18,9 +18,9 @@ from atoll.kit.home import Home
 from atoll.kit.http import Call, Connection
 from pydantic import JsonValue
 
-from tests.listening import listening
+from tests.listening import listening, server_for
 
-from .service_under_test import ReadsKept, build, server_for
+from .service_under_test import ReadsKept, build
 
 T = TypeVar("T")
 

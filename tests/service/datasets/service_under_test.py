@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import uvicorn
 from atoll.datasets import routes
 from atoll.datasets.service import MIGRATIONS, Datasets
 from atoll.datasets.settings import DatasetSettings
@@ -23,7 +22,7 @@ from atoll.kit.loops import KeyedQueue, run_reconciler
 from fastapi import FastAPI
 
 from tests.databases import url_of
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 
@@ -96,11 +95,6 @@ def build(home: Home, settings: DatasetSettings, reads: ReadsKept) -> FastAPI:
     app.state.auth, app.state.datasets, app.state.database = auth, datasets, database
     app.state.events, app.state.home = events, home
     return app
-
-
-def server_for(app: FastAPI) -> uvicorn.Server:
-    """A server for the app; `serve` gets its sockets."""
-    return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
 
 
 def main(home: str, settings: str) -> None:

@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import uvicorn
 from atoll.kit.processes import marked
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 Object = dict[str, Any]
 
@@ -322,7 +321,7 @@ def main(folder: str, run: str) -> None:
         draft.write_text(json.dumps(config))
         draft.replace(place / "kubeconfig")
         app = build(Cluster(place, run=run == "run"))
-        uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run(sockets=[ear])
+        server_for(app).run(sockets=[ear])
 
 
 if __name__ == "__main__":

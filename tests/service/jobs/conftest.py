@@ -12,10 +12,10 @@ from atoll.jobs.settings import JobSettings
 from atoll.kit.home import Home
 from atoll.kit.processes import end_marked
 
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 from .platform import Atoll, eventually
-from .service_under_test import build, server_for, url_of
+from .service_under_test import build, url_of
 
 FAST = JobSettings(places=2, grace_s=4, look_every_s=0.1)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from atoll.apps.shares import shares_of
 from atoll.checkpoints import routes as checkpoint_routes
 from atoll.checkpoints import service as checkpoint_service
@@ -37,7 +36,7 @@ from fastapi import FastAPI
 
 from tests.databases import url_of as database_url_of
 from tests.dying import die_at
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 KIT_MIGRATIONS = Path(db.__file__).parent / "migrations" / "versions"
 MIGRATIONS = [KIT_MIGRATIONS, checkpoint_service.MIGRATIONS, service.MIGRATIONS]
@@ -160,11 +159,6 @@ def build(home: Home, settings: JobSettings, url: str) -> FastAPI:
     app.state.auth, app.state.checkpoints, app.state.jobs = auth, checkpoints, jobs
     app.state.database = database
     return app
-
-
-def server_for(app: FastAPI) -> uvicorn.Server:
-    """A server for the app; `serve` gets its sockets."""
-    return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
 
 
 def url_of(ear: socket.socket) -> str:

@@ -6,13 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-import uvicorn
 from atoll.apps.service import build
 from atoll.apps.settings import ServiceSettings
 from atoll.kit.home import Home
 
 from tests.databases import url_of
-from tests.listening import listening
+from tests.listening import listening, server_for
 
 from ..whole import hub, no_flights, served
 
@@ -26,9 +25,7 @@ def main(home: str, port: str, settings: str) -> None:
                 "service": {"hub_api_url": f"{address}/hub/api/", "database": url_of(place)},
             }
         )
-        server = uvicorn.Server(
-            uvicorn.Config(build(place, config), log_config=None, access_log=False)
-        )
+        server = server_for(build(place, config))
         with listening(int(port)) as ear:
             server.run(sockets=[ear])
 
