@@ -165,15 +165,18 @@ def test_one_that_fails_says_why_holds_up_nothing_and_is_tried_at_the_next_time(
     container = cluster.start()
     (container / "notes").write_text("kept")
 
+    tried = []
     for _ in range(2):
         order = ordered(cluster)
+        tried.append(order.checkpoint)
         told = NotSaved(outcome="failed", code="runtime_unavailable", message="It is away.")
         result = SaveResult(lease=order.lease, result=told)
         cluster.send(node_client.result(NODE, order.checkpoint, result), cluster.token)
         failed = cluster.checkpoint(order.checkpoint)
         assert (failed.status, failed.reason) == (CheckpointStatus.FAILED, "runtime_unavailable")
         assert cluster.server().message is None
-    assert [one.id for one in cluster.checkpoints()] == [failed.id], "the first one is not kept"
+    kept = {one.id for one in cluster.checkpoints()}  # the next one may be among them
+    assert kept.intersection(tried) == {failed.id}, "the first one is not kept"
     cluster.agent()
     assert eventually(newer(cluster, failed), bool) is not None
     eventually(cluster.checkpoints, lambda all_: failed.id not in [one.id for one in all_])
