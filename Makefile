@@ -13,11 +13,11 @@ PORT ?=
 # More than there are cores: a test waits for other processes half of its time.
 TEST_PROCESSES ?= 3
 KUBE_TESTS ?= tests/kubernetes
-QUICK := not platform and not browser and not kubernetes and not slow and not thorough and not crio
+QUICK := not platform and not browser and not kubernetes and not slow and not thorough and not crio and not kueue
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # every process would compile the sources anew, and pytest the tests
 
-.PHONY: help native install up down status test test-crio test-thorough test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
+.PHONY: help native install up down status test test-crio test-kueue test-thorough test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -93,6 +93,11 @@ test-kubernetes: IMAGES ?= hub service agent hold singleuser singleuser-gpu spar
 test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of KUBECONFIG (REGISTRY= of its images, KUBE_TESTS=)
 	@tests/kubernetes/images/build
 	@tests/run -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
+
+test-kueue: IMAGES ?= singleuser
+test-kueue: $(STAMPS)/test images ## jobs beside Kueue, which it builds (needs Go; minutes), in the cluster of KUBECONFIG
+	@tests/kubernetes/install-kueue
+	@tests/run -m kueue --timeout=900 tests/kubernetes/test_kueue.py
 
 test-fast: $(STAMPS)/test native ## the tests that start no platform
 	@tests/run -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
@@ -20,6 +21,7 @@ from tests.databases import DATABASES
 # Seconds of every process's imports for checks of formats that no document has, as in the product.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
+_ANSWER_S: Final = 60.0  # of a busy machine
 TOGETHER = ("tests/browser", "tests/contract/agent", "tests/demos")
 """Folders whose tests one process runs: they share a platform, or a containerd, or build on each other."""
 
@@ -35,8 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take the choice."""
+    """Take the choice; have answers to tests waited for longer than httpx does by itself (5 s)."""
     DATABASES.kind = config.getoption("--database")
+    for phase in ("connect", "read", "write", "pool"):
+        setattr(DEFAULT_TIMEOUT_CONFIG, phase, _ANSWER_S)
 
 
 class Together(LoadScopeScheduling):

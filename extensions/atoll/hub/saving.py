@@ -72,9 +72,9 @@ class SavingMixin(Configurable):  # type: ignore[misc]  # traitlets has no types
             address = await self._carried_out(request)
             await self._send(self._started())
         except BaseException as error:
+            await self._abandon()
             if isinstance(error, ChoiceRefused):
                 self._remember({})
-            await self._abandon()
             if isinstance(error, AtollError):
                 raise StartRefused.of(error) from error
             raise

@@ -43,6 +43,11 @@ _CHANGES_S: Final = 5.0  # changes are told; this is for what time alone changes
 _WORDS_S: Final = 2.0  # the words of events are not told
 _ASIDE: Final = re.compile(r"\s*(no new claims to deallocate,\s*)?preemption:.*")
 """What the scheduler adds for each job that waits: that nobody else is put out for it."""
+_EVICTED_BY: Final = {
+    "DisruptionTarget": "the cluster",
+    "TerminationTarget": "the cluster's queue",  # Kueue's
+}
+"""Conditions of a pod that is deleted for the sake of others."""
 _SHOWN: Final = 600  # characters of Kubernetes' own words
 _KEPT: Final = "What it printed and computed until then is kept."
 
@@ -223,10 +228,11 @@ def _evicted(claim: ClaimRow, pod: Pod) -> Outcome | None:
     """For the sake of others, or of its node."""
     if pod.status.reason == "Evicted":
         return _lost(claim, "was evicted by its node", "evicted", _short(pod.status.message))
-    disrupted = pod.condition("DisruptionTarget")
-    if disrupted is not None and disrupted.status == "True":
-        said = _short(disrupted.message or disrupted.reason)
-        return _lost(claim, "was evicted by the cluster", "evicted", said)
+    for type_, who in _EVICTED_BY.items():
+        found = pod.condition(type_)
+        if found is not None and found.status == "True":
+            said = _short(found.message or found.reason)
+            return _lost(claim, f"was evicted by {who}", "evicted", said)
     return None
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from atoll.agent.runtimes.containerd import Containerd
 from atoll.oci.directory import DirectorySource
@@ -65,6 +66,7 @@ def make_rootfs(root: Path) -> None:
     (root / "tmp").chmod(0o1777)
 
 
+_HALF: Final = ("--cpu-quota", "50000", "--cpu-period", "100000")
 _ENDED = "-- ended with "
 
 
@@ -128,10 +130,13 @@ class Node:
         options: tuple[str | Path, ...] = (),
         wait: bool = False,
     ) -> str:
-        """Starts `sh -c script` in a new container; its id. With `wait`, until it has ended."""
+        """Starts `sh -c script` in a new container; its id. With `wait`, until it has ended.
+
+        It has half a processor, as a server has its limit: the tests beside it go on.
+        """
         self._number += 1
         identity = f"box{self._number}"
-        group = ("--cgroup", f"{self.cgroup}/{identity}")
+        group = ("--cgroup", f"{self.cgroup}/{identity}", *_HALF)
         self.ctr("run", "-d", *group, *options, image, identity, "/bin/sh", "-c", script)
         if wait:
             self.ended(identity)

@@ -169,6 +169,10 @@ def test_what_does_not_heal_in_time_fails_the_job_and_says_what_to_do(
          ended(also=[{"type": "DisruptionTarget", "status": "True", "reason":
                       "EvictionByEvictionAPI", "message": "Eviction API: evicting"}]),
          "failed", "evicted", "by the cluster in cell 7 (Eviction API: evicting)."),
+        (taken(**IN_CELL),
+         ended(also=[{"type": "TerminationTarget", "status": "True", "reason":
+                      "WorkloadEvictedDueToPreempted", "message": "Preempted by another job"}]),
+         "failed", "evicted", "by the cluster's queue in cell 7 (Preempted by another job)."),
         (taken(), pod(SCHEDULED, phase="Failed", reason="DeadlineExceeded"), "failed",
          "time_limit", "beyond its time limit."),
         (taken(**IN_CELL), None, "failed", "deleted", "was deleted by somebody in cell 7."),

@@ -40,7 +40,7 @@ _SLOW_CLAIM_S: Final = 20.0  # a pod that runs for longer without its job has a 
 _WORDS_EVERY_S: Final = 2.0
 _LOG_LINES: Final = 100
 _LOG_MOST: Final = 1 << 16
-_KUEUE: Final = "/apis/kueue.x-k8s.io/v1beta1/namespaces"
+_KUEUE: Final = "/apis/kueue.x-k8s.io"
 
 
 class KubernetesRunner:
@@ -68,6 +68,7 @@ class KubernetesRunner:
         self._clock = clock
         self._files = JobFiles(home, place.settings)
         self._words: dict[str, tuple[float, str]] = {}
+        self._kueue = ""  # the version of its API, once it was asked for
 
     def start(self, work: Work) -> None:
         """Make the job's pod. Raises UnavailableError, KubeRefusedError with the cluster's words."""
@@ -268,8 +269,8 @@ class KubernetesRunner:
             return words
         try:
             words = self._ask(pod, at)
-        except AtollError:  # nothing to read yet, or a cluster without Kueue
-            words = ""
+        except AtollError:  # nothing to read yet, or a cluster without Kueue, or with another one now
+            words, self._kueue = "", ""
         self._words[name] = (time.monotonic(), words)
         return words
 
@@ -279,9 +280,10 @@ class KubernetesRunner:
             slow = began is not None and (self._clock() - began).total_seconds() > _SLOW_CLAIM_S
             return self._last_lines(pod.metadata.name, 3) if slow else ""
         if at is Stage.GATED:
+            self._kueue = self._kueue or self._api.get(_KUEUE)["preferredVersion"]["version"]
             label = {"labelSelector": f"kueue.x-k8s.io/job-uid={pod.metadata.uid}"}
-            found = self._api.get(f"{_KUEUE}/{self._place.namespace}/workloads", label)
-            return _kueues_words(found)
+            path = f"{_KUEUE}/{self._kueue}/namespaces/{self._place.namespace}/workloads"
+            return _kueues_words(self._api.get(path, label))
         about = {"fieldSelector": f"involvedObject.uid={pod.metadata.uid}"}
         events = self._api.get(self._path("events"), about).get("items", [])
         return str(max(events, key=_when).get("message", "")) if events else ""
