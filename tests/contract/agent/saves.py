@@ -51,3 +51,18 @@ def merged(runtime: Containerd, identity: str, point: Path) -> Iterator[Path]:
         yield point
     finally:
         subprocess.run(["umount", str(point)], check=True)
+
+
+def is_the_base_changed(store: oci.LayoutStore, saved: Saved, root: Path, token: str) -> None:
+    """The image of a container that changed `etc/motd`, removed `srv/old` and made `srv/new`; unpacks it.
+
+    Its config is the base's, and the `token` of the container's environment is not in it.
+    """
+    image = oci.load_image(store, saved.image.digest)
+    assert token.encode() not in image.config_content + image.manifest_content
+    assert b"ORIGIN=base" in image.config_content
+    oci.unpack(store, saved.image.digest, root)  # verifies every layer against its diff_id
+    assert (root / "etc" / "motd").read_text() == "changed\n"
+    assert (root / "srv" / "new").read_text() == "new\n"
+    assert not (root / "srv" / "old").exists()
+    assert sorted(path.name for path in (root / "etc").iterdir()) == ["motd"]

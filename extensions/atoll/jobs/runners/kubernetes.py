@@ -269,9 +269,7 @@ class KubernetesRunner:
             return words
         try:
             words = self._ask(pod, at)
-        except (
-            AtollError
-        ):  # nothing to read yet, or a cluster without Kueue, or with another one now
+        except AtollError:  # nothing to read yet, a cluster without Kueue, or with another one now
             words, self._kueue = "", ""
         self._words[name] = (time.monotonic(), words)
         return words
