@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from atoll.server.elsewhere import Looks
 from atoll.server.feed import Feed
 from atoll.server.passing import HomeHandler, InfoHandler, PassingHandler
 from atoll.server.platform import Platform
+from atoll.server.signals import wake_for_signals
 from atoll.server.submitting import SubmitHandler
 from atoll.server.tabs import EventsSocket
 
@@ -43,6 +45,7 @@ def load(server: ServerApp) -> None:
             (url_path_join(base, r"atoll/home"), HomeHandler, {"looks": Looks(Path.home())}),
         ],
     )
+    server.io_loop.add_callback(lambda: wake_for_signals(asyncio.get_running_loop()))
     # The access log has a line for each call already.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     server.log.info("Atoll: %s", f"platform at {platform.url}" if platform.present else "outside")
