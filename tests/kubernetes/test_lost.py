@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -184,17 +187,58 @@ def saved_then_far(host: Host, name: str) -> tuple[Guest, str, str]:
     return guest, pod, early
 
 
+def ready(node: str) -> str:
+    """Whether the cluster takes the node for ready: True, False, or Unknown where it is silent."""
+    conditions = json.loads(kubectl("get", "node", node, "-o", "json"))["status"]["conditions"]
+    return str(next(one["status"] for one in conditions if one["type"] == "Ready"))
+
+
+@contextmanager
+def silent_kubelet() -> Iterator[None]:
+    """The kubelet of this host stands still: containers go on, and its node says nothing."""
+    [pid] = run("pgrep", "-f", r"(^|/| )kubelet --").split()
+    os.kill(int(pid), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(int(pid), signal.SIGCONT)
+
+
+def test_a_kubelet_that_comes_back_to_a_server_that_was_given_up_leaves_it_to_be_saved(
+    host: Host,
+) -> None:
+    host.begin("agent")
+    try:
+        eve = host.user("eve")
+        eve.start(profile="small")
+        eve.sh(f"echo mine > {MINE}")
+        with silent_kubelet():
+            eventually(lambda: ready(host.node), lambda status: status == "Unknown", 120)
+            kubectl("delete", "pod", eve.pod["metadata"]["name"], "-n", SERVERS, "--wait=false")
+            eventually(eve.server, lambda one: one.ended_why is not None, 30)
+            pod = eve.pod
+            assert pod["metadata"]["deletionTimestamp"]
+            assert pod["spec"]["activeDeadlineSeconds"] == 1
+            assert eve.server().status != ServerStatus.SAVED
+
+        eventually(lambda: ready(host.node), lambda status: status == "True", 60)
+        assert saved(eve, 120).environment is not None
+        assert eve.checkpoints()[0].status == CheckpointStatus.READY
+        eventually(eve.pods, lambda pods: not pods, 60)
+        eve.start(profile="small")
+        assert eve.sh(f"cat {MINE}") == "mine\n"
+        eve.stop()
+        saved(eve)
+    finally:
+        host.kill("agent")
+
+
 def test_a_node_that_stays_silent_has_its_server_ended_once_the_cluster_gives_it_up(
     host: Host, far_node: str
 ) -> None:
     di, pod, early = saved_then_far(host, "di")
     with simulated.silence():
-
-        def ready() -> str:
-            conditions = json.loads(kubectl("get", "node", far_node, "-o", "json"))["status"]
-            return next(one["status"] for one in conditions["conditions"] if one["type"] == "Ready")
-
-        eventually(ready, lambda status: status == "Unknown", 120)
+        eventually(lambda: ready(far_node), lambda status: status == "Unknown", 120)
         assert di.server().status == ServerStatus.RUNNING, "it may answer in a minute"
         kubectl("delete", "pod", pod, "-n", SERVERS, "--wait=false")  # as the cluster after five
 

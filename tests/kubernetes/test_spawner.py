@@ -15,6 +15,8 @@ import httpx
 import pytest
 import yaml
 from atoll.checkpoints.models import ServerStatus
+from atoll.oci.image import MANIFEST
+from atoll.oci.registry import DOCKER_MANIFEST
 
 from tests.kubernetes.cut import Cut
 from tests.kubernetes.driver import kubectl, notebook, run
@@ -24,6 +26,8 @@ from tests.platform.driver import eventually
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
 GATE = "kueue.x-k8s.io/admission"
+OTHER = f"{REGISTRY}/atoll-test/other-machines:dev"
+"""An image of which there is none for this cluster's nodes."""
 SETTINGS: dict[str, Any] = {
     "hub": {
         "profiles": {
@@ -44,6 +48,7 @@ SETTINGS: dict[str, Any] = {
             "hungry": {"title": "Hungry", "memory": "64M", "variables": {"FAIL": "memory"}},
             "deaf": {"title": "Deaf", "variables": {"FAIL": "deaf"}},
             "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}},
+            "other": {"title": "Other", "image": OTHER},
             "bare": {"title": "Bare", "image": f"{REGISTRY}/library/python:3.11-slim"},
             "gated": {
                 "title": "Gated",
@@ -55,6 +60,10 @@ SETTINGS: dict[str, Any] = {
                 "title": "Unbound",
                 "volumes": {"none": {"claim": "there-is-none", "mount": "/data"}},
             },
+            "waits": {
+                "title": "Waits",
+                "volumes": {"waits": {"claim": "waits", "mount": "/data"}},
+            },
         }
     }
 }
@@ -64,7 +73,46 @@ SETTINGS: dict[str, Any] = {
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """The platform."""
     with on_host(tmp_path_factory.mktemp("spawner"), SETTINGS) as host:
+        kubectl("apply", "-n", SERVERS, "-f", "-", given=json.dumps(NEVER_BOUND).encode())
+        push_for_other_machines()
         yield host
+
+
+NEVER_BOUND = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "waits"},
+    "spec": {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "there-is-none",
+        "resources": {"requests": {"storage": "16Mi"}},
+    },
+}
+
+
+def push_for_other_machines() -> None:
+    """The image of the servers, listed as one for s390x."""
+    kind = "application/vnd.oci.image.index.v1+json"
+    taken = f"{MANIFEST}, {DOCKER_MANIFEST}"
+    with httpx.Client(base_url=f"http://{REGISTRY}/v2/atoll-test/", trust_env=False) as http:
+        manifest = http.get("spawned/manifests/dev", headers={"Accept": taken})
+        media_type = manifest.headers["Content-Type"]
+        for blob in (manifest.json()["config"], *manifest.json()["layers"]):
+            mount = {"mount": blob["digest"], "from": "atoll-test/spawned"}
+            assert http.post("other-machines/blobs/uploads/", params=mount).status_code == 201
+        listed = {
+            "mediaType": media_type,
+            "digest": manifest.headers["Docker-Content-Digest"],
+            "size": len(manifest.content),
+            "platform": {"architecture": "s390x", "os": "linux"},
+        }
+        index = {"schemaVersion": 2, "mediaType": kind, "manifests": [listed]}
+        for name, content, type_ in (
+            (listed["digest"], manifest.content, media_type),
+            ("dev", json.dumps(index).encode(), kind),
+        ):
+            path = f"other-machines/manifests/{name}"
+            http.put(path, content=content, headers={"Content-Type": type_}).raise_for_status()
 
 
 def ended(guest: Guest) -> dict[str, Any]:
@@ -182,8 +230,10 @@ def test_a_start_that_is_given_up_leaves_no_pod(host: Host) -> None:
         ({"profile": "ends"}, "the server found its configuration to be wrong"),
         ({"profile": "hungry"}, "needed more memory than its 0.0625 GB"),
         ({"profile": "foreign"}, "another kind of processor"),
+        ({"profile": "other"}, "another kind of processor"),
         ({"profile": "bare"}, "must have /opt/atoll/bin/jupyterhub-singleuser"),
         ({"profile": "unbound"}, "there-is-none"),
+        ({"profile": "waits"}, "The volume with your home was not there within 8 s"),
         ({"environment": "nonsense"}, "is no environment"),
     ],
 )
