@@ -17,7 +17,7 @@ QUICK := not platform and not browser and not kubernetes and not slow and not th
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # every process would compile the sources anew, and pytest the tests
 
-.PHONY: help native install up down status test test-crio test-kueue test-thorough test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
+.PHONY: help native install up down status test test-crio test-kueue test-thorough test-examples test-moments test-slow test-fast test-postgres bench bench-cluster lint docs wheel images chart constraints clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -102,10 +102,14 @@ test-kueue: $(STAMPS)/test images ## jobs beside Kueue, which it builds (needs G
 test-fast: $(STAMPS)/test native ## the tests that start no platform
 	@tests/run -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
 
-test-thorough: $(STAMPS)/test native ## more random examples, the same ones in every run; a minute of attacks; a hundred cycles; kill -9 at every moment
+test-thorough: test-examples test-moments ## both of these
+
+test-examples: $(STAMPS)/test native ## more random examples, the same ones in every run; a minute of attacks; a hundred cycles
 	@ATOLL_EXAMPLES=5 ATOLL_ATTACK_SECONDS=60 tests/run -n 3 --timeout=1800 --durations=5 \
 	  tests/contract/overlay tests/contract/test_oci_tools.py tests/contract/agent/test_cycles.py \
 	  tests/unit/oci/test_directory.py tests/unit/jobs/test_state_machine.py tests/unit/checkpoints/test_node_queue.py
+
+test-moments: $(STAMPS)/test native ## kill -9 at every moment; make test has every third of them
 	@tests/run -n $(TEST_PROCESSES) -m thorough tests
 
 test-crio: $(STAMPS)/test native ## the agent beside a real CRI-O, which it builds (needs Go and a C compiler; minutes)

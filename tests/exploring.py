@@ -1,7 +1,7 @@
 """How many random examples the property tests make, and which.
 
 `make test` makes a few, the same ones in every run, so that it fails because of a change alone.
-`ATOLL_EXAMPLES=N` makes N times as many, the same ones too: `make test-thorough`, which CI runs.
+`ATOLL_EXAMPLES=N` makes N times as many, the same ones too: `make test-examples`, which CI runs.
 `ATOLL_EXPLORE=N` makes N times as many, new ones in every run: `make test-slow` looks for more.
 """
 

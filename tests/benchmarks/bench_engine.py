@@ -263,14 +263,15 @@ def neighbours(node: Node, area: Path) -> list[Row]:
 
     All are pods: a server that asks for one processor, the agent and the registry for what the chart
     says. A registry is on a few nodes at most, so a checkpoint into memory is measured as well: there
-    the agent alone delays the neighbour. The last is a loop on each processor that runs only where
-    nobody else wants to: what is slower beside it than before is the machine's own, a virtual one's
-    above all.
+    the agent alone delays the neighbour. The last are loops that run only where nobody else wants to, on
+    each processor and on one: what is slower beside them than before is the machine's own, a virtual
+    one's above all.
     """
     before: list[float] = []
     during: list[float] = []
     alone: list[float] = []
     control: list[float] = []
+    beside_one: list[float] = []
     with pods() as room, Neighbour(room.inside("server", _SERVER_CPU)) as neighbour:
         agent, registry = (room.inside(name, _cpu(name)) for name in ("agents", "registry"))
         for _ in range(3):
@@ -282,14 +283,19 @@ def neighbours(node: Node, area: Path) -> list[Row]:
                 during.append(_while(neighbour, [*command, there.address, state]))
             with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
                 alone.append(_while(neighbour, [*command, memory, state]))
-            with idling(agent):
-                control.append(percentile(neighbour.latencies(8.0), 0.99) * 1000)
+            processors = sorted(os.sched_getaffinity(0))
+            for which, found in ((processors, control), (processors[:1], beside_one)):
+                with idling(agent, which):
+                    found.append(percentile(neighbour.latencies(8.0), 0.99) * 1000)
     what = "a neighbour's requests during a checkpoint: p99"
     return [
         beside(what, during, before, "before", 1.3),
         beside(what, during, control, "beside loops of the idle class", 1.3),
         beside(f"{what}, no registry beside it", alone, before, "before", 1.3),
         beside(f"{what}, no registry beside it", alone, control, "beside idle loops", 1.3),
+        beside(
+            "the machine: beside one idle loop on one processor", beside_one, before, "before", 1.3
+        ),
     ]
 
 
@@ -310,10 +316,10 @@ def beside(name: str, mine: list[float], peer: list[float], peer_name: str, goal
 
 
 @contextmanager
-def idling(within: Sequence[str]) -> Iterator[None]:
-    """A loop on each processor, of the scheduler's idle class."""
-    command = [*within, "chrt", "--idle", "0", sys.executable, "-c", "while True: pass"]
-    loops = [subprocess.Popen(command) for _ in range(os.cpu_count() or 1)]
+def idling(within: Sequence[str], processors: Sequence[int]) -> Iterator[None]:
+    """A loop on each of these processors, of the scheduler's idle class."""
+    command = ["chrt", "--idle", "0", sys.executable, "-c", "while True: pass"]
+    loops = [subprocess.Popen([*within, "taskset", "-c", str(one), *command]) for one in processors]
     try:
         yield
     finally:
