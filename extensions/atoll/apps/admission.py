@@ -62,4 +62,10 @@ async def serve(evictions: Evictions, settings: KubernetesSection, host: str) ->
         lifespan="off",
         timeout_keep_alive=web.KEPT_S,
     )
-    await _Server(config).serve()
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True  # it closes what it has open, which cancelling it does not
+        await serving

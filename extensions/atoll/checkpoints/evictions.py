@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from atoll.checkpoints.pods import PodReconciler
+from atoll.kit.errors import UnavailableError
 
 _KIND: Final = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
 
@@ -35,14 +36,17 @@ class Evictions:
         self._pods = pods
 
     def answer(self, review: Review) -> dict[str, object]:
-        """The answer as Kubernetes wants it. Blocks for a look at the database."""
-        asked = review.request
-        unsaved = self._pods.unsaved(f"{asked.namespace}/{asked.name}")
-        response: dict[str, object] = {"uid": asked.uid, "allowed": not unsaved}
-        if unsaved:
-            response["status"] = {
-                "code": 429,
-                "reason": "TooManyRequests",
-                "message": "This server's environment is not saved yet; it may go once it is.",
-            }
+        """The answer as Kubernetes wants it. Blocks for a look at the database, and at the cluster."""
+        why = self._why_not(f"{review.request.namespace}/{review.request.name}")
+        response: dict[str, object] = {"uid": review.request.uid, "allowed": why is None}
+        if why is not None:
+            response["status"] = {"code": 429, "reason": "TooManyRequests", "message": why}
         return {**_KIND, "response": response}
+
+    def _why_not(self, key: str) -> str | None:
+        try:
+            if not self._pods.unsaved(key):
+                return None
+        except UnavailableError as error:  # whoever drains a node asks again
+            return f"Whether this server's environment is saved cannot be told now. {error}"
+        return "This server's environment is not saved yet; it may go once it is."

@@ -58,15 +58,18 @@ def decide(pod: SeenPod, kept: Kept | None) -> Act:
     """The next act; after it the pod, or what is kept, has changed, and is looked at again.
 
     Ids of starts sort by time, and a start begins when the one before it is settled: what is not
-    newer than the last settled one is not unsaved.
+    newer than the last settled one is not unsaved. The start that may be unsaved is known by
+    itself, since clocks go back at times.
     """
     if kept is None or not pod.start_id:
         return Act.ORPHAN
     if kept.left:
         return Act.NOTHING
+    if pod.start_id == kept.running_id:
+        return _unsettled(pod, kept)
     if kept.settled_id is not None and pod.start_id <= kept.settled_id:
         return Act.NOTHING if pod.leaving else Act.DELETE
-    return _unsettled(pod, kept) if pod.start_id == kept.running_id else Act.ORPHAN
+    return Act.ORPHAN
 
 
 def _unsettled(pod: SeenPod, kept: Kept) -> Act:

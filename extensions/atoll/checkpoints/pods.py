@@ -95,6 +95,17 @@ class PodList:
             return True
         return not pod.ended_in(CONTAINER) and pod.metadata.deletion_timestamp is not None
 
+    def named(self, key: str) -> Pod | None:
+        """The server's pod of this key as the cluster has it now."""
+        namespace, _, name = key.partition("/")
+        if self._path != f"/api/v1/namespaces/{namespace}/pods":
+            return None
+        try:
+            pod = msgspec.convert(self._api.get(f"{self._path}/{name}"), Pod)
+        except KubeNotFoundError:
+            return None
+        return pod if pod.metadata.labels.get(SERVER) == "true" else None
+
     def _now(self, pod: Pod) -> Pod | None:
         """This very pod as it is now, None where it is gone."""
         try:
@@ -201,12 +212,19 @@ class PodReconciler:
         ]
 
     def unsaved(self, key: str) -> bool:
-        """Whether the pod of this key is a server's that nobody has saved yet. Blocks."""
-        pod = self._pods.informer.snapshot().get(key)
+        """Whether the pod of this key is a server's that nobody has saved yet, as far as is known. Blocks.
+
+        What was ended to be saved and is nobody's here is another database's, which may save it.
+        Raises UnavailableError while the cluster cannot be asked.
+        """
+        if not self._pods.informer.synced:
+            raise UnavailableError("The pods of the cluster are not listed yet.")
+        pod = self._pods.informer.snapshot().get(key) or self._pods.named(key)
         if pod is None:
             return False
-        act = decide(_seen(pod), self._kept(pod, self._row(pod)))
-        return act not in (Act.DELETE, Act.ORPHAN)
+        seen = _seen(pod)
+        act = decide(seen, self._kept(pod, self._row(pod)))
+        return act is not Act.DELETE if act is not Act.ORPHAN else seen.labelled
 
     def orphans(self) -> list[Pod]:
         """Pods of servers that nobody knows: of another platform's database, or a lost one. Blocks."""

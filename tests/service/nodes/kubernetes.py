@@ -51,14 +51,16 @@ class Kubernetes:
         told = {"silent": silent, "node": name, "status": status}
         httpx.post(f"{self.url}/control", json=told).raise_for_status()
 
-    def pod(self, start_id: str, name: str = NAME, user: str = "ada") -> None:
-        """A running pod of the start."""
+    def pod(
+        self, start_id: str, name: str = NAME, user: str = "ada", *, unsaved: bool = False
+    ) -> None:
+        """A running pod of the start; with `unsaved` it is labelled as one that is to be saved."""
         notes = {
             "atoll.dev/start-id": start_id,
             "hub.jupyter.org/username": user,
             "hub.jupyter.org/servername": "",
         }
-        labels = {"atoll.dev/server": "true"}
+        labels = {"atoll.dev/server": "true", **({"atoll.dev/unsaved": "true"} if unsaved else {})}
         self._make(
             self.pods,
             {"name": name, "namespace": SERVERS, "labels": labels, "annotations": notes},

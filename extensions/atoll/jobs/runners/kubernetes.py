@@ -81,7 +81,7 @@ class KubernetesRunner:
             self._make_way(work.id, found)
         elif claim is not None and claim.tries >= _TRIES:
             self._settle(work.id, pods.NEVER)
-        elif self._make(work):
+        elif self._make(work) or claim is None:  # or made by one that was killed, or not answered
             with self._database.write() as session:
                 claims.tried(session, work.id)
 
