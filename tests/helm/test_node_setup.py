@@ -12,7 +12,13 @@ import pytest
 from tests.helm.chart import CHART
 
 SCRIPT = (CHART / "files" / "node-setup.sh").read_text("utf-8")
-HOSTS = "127.0.0.1 localhost\n10.0.0.9 old.example # atoll one/lab\n10.0.0.8 other.example # atoll two/lab\n"
+OTHERS = [
+    "127.0.0.1 localhost",
+    "10.0.0.8 other.example # atoll two/lab",
+    "10.0.0.7 next.example # atoll one/lab2",
+    "10.0.0.6 dot.example # atoll one.lab",
+]
+HOSTS = "\n".join([OTHERS[0], "10.0.0.9 old.example # atoll one/lab", *OTHERS[1:], ""])
 
 
 @pytest.fixture
@@ -46,9 +52,10 @@ def test_the_node_learns_names_and_certificate_and_keeps_the_rest(node: Path) ->
     done = set_up(node)
     assert done.returncode == 0, done.stderr
     lines = (node / "node" / "hosts").read_text().splitlines()
-    assert lines[:2] == ["127.0.0.1 localhost", "10.0.0.8 other.example # atoll two/lab"]
-    assert len(lines) == 3
-    assert lines[2].endswith(" localhost # atoll one/lab")
+    assert lines[:-1] == OTHERS, (
+        "another release's lines stay, also where its name begins with ours"
+    )
+    assert lines[-1].endswith(" localhost # atoll one/lab")
     folder = node / "node" / "certs.d" / "registry.atoll.svc:5000"
     assert (folder / "ca.crt").read_text() == "CERTIFICATE"
     hosts = (folder / "hosts.toml").read_text()

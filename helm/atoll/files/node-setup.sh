@@ -2,7 +2,8 @@
 # Services. Writes a line for each of $NAMES into the node's hosts file, marked with $MARK, and a
 # directory for $REGISTRY where its containerd looks ($CERTS on the node). Does nothing where all is there.
 {
-  grep -vF "# $MARK" /node/hosts || true
+  # the whole end of a line: another release's mark may begin with ours
+  awk '{ end = " # " ENVIRON["MARK"]; if (substr($0, length($0) - length(end) + 1) != end) print }' /node/hosts
   for name in $NAMES; do
     address=$(getent hosts "$name" | { read -r first _ && echo "$first"; } || true)
     if [ -z "$address" ]; then
