@@ -35,7 +35,7 @@ class CordonReconciler:
         return [key for key, node in self.informer.snapshot().items() if node.spec.unschedulable]
 
     async def reconcile(self, key: str) -> float | None:
-        """Stop the next server of the node; the one before it is saved by then."""
+        """Stop the next server of the node: the one before it is saved by then, or says why not."""
         node = self.informer.snapshot().get(key)
         if node is None or not node.spec.unschedulable or not self._stops:
             return None
@@ -48,7 +48,9 @@ class CordonReconciler:
         running = [row for row in rows if row.status == ServerStatus.RUNNING]
         if not running:
             return None
-        if len(running) == len(rows):
+        # a reason: its save failed and is tried again, or is held up; the others need not wait for it
+        saving = [row for row in rows if row not in running and row.reason is None]
+        if not saving:
             row = min(running, key=lambda row: row.id)
             log.info("stopped: its node %s is cordoned", node, extra={"server": row.id})
             ground.hub.stop_server(row.user, row.name)

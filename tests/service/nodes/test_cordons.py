@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from atoll.checkpoints import node_client
 from atoll.checkpoints.cordons import CordonReconciler
 from atoll.checkpoints.models import ServerStatus
+from atoll.checkpoints.node_models import NotSaved, Phase, ProgressReport, SaveOrder, SaveResult
 from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.settings import CheckpointSettings
 from atoll.kit.db import Database
@@ -82,6 +84,44 @@ def test_the_next_server_is_stopped_when_the_one_before_is_saved(
     cluster.saved("bob")
     assert drained.look() is None
     assert cluster.server("cleo").status is ServerStatus.RUNNING
+
+
+def quota_full(cluster: Cluster, order: SaveOrder) -> None:
+    told = NotSaved(outcome="refused", code="quota_exceeded", message="The quota is used up.")
+    result = SaveResult(lease=order.lease, result=told)
+    cluster.send(node_client.result(NODE, order.checkpoint, result), cluster.token)
+
+
+def registry_away(cluster: Cluster, order: SaveOrder) -> None:
+    report = ProgressReport(
+        lease=order.lease, phase=Phase.PUBLISHING, waits="The registry is away."
+    )
+    cluster.send(node_client.progress(NODE, order.checkpoint, report), cluster.token)
+
+
+@pytest.mark.parametrize("trouble", [quota_full, registry_away])
+def test_a_server_that_cannot_be_saved_now_does_not_hold_up_the_others(
+    cluster: Cluster, drained: Drained, trouble: Callable[[Cluster, SaveOrder], None]
+) -> None:
+    for user in ("ada", "bob", "cleo"):
+        cluster.start(user)
+    drained.cordon(NODE)
+    cluster.end("ada")
+    eventually(lambda: cluster.server("ada"), lambda found: found.status is ServerStatus.SAVING)
+    order = cluster.work(wait_s=20)
+    assert drained.look() is not None
+    assert drained.stopped == [], "it is being saved"
+
+    trouble(cluster, order)
+    assert drained.look() is not None
+    assert drained.stopped == [("bob", "")]
+    assert cluster.server("ada").status is ServerStatus.SAVING, "and is tried again"
+
+    cluster.end("bob")
+    eventually(lambda: cluster.server("bob"), lambda found: found.status is ServerStatus.SAVING)
+    drained.stopped.clear()
+    assert drained.look() is not None
+    assert drained.stopped == [], "of those that can be saved still one after the other"
 
 
 def test_nobody_is_stopped_where_the_operator_does_it_or_the_node_is_back(
