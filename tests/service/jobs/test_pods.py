@@ -251,6 +251,24 @@ def test_a_pod_that_somebody_deletes_has_failed_and_is_not_run_again(
     assert runs(tmp_path) == 1
 
 
+def test_with_retries_it_is_run_again_as_a_job_of_its_own(
+    atoll: Atoll, kube: Kube, tmp_path: Path
+) -> None:
+    document = notebook("print('kept')", counted(tmp_path, gated(tmp_path / "gate")))
+    job = atoll.submit(document, retries=1)
+    atoll.in_cell(job, 2)
+    kube.delete(job)
+    first = atoll.final(job)
+    assert (first.reason, first.retries) == ("deleted", 1)
+    assert first.retried_by is not None
+    second = atoll.send(client.job(first.retried_by))
+    (tmp_path / "gate").touch()
+    last = atoll.final(second)
+    assert (last.status, last.retry_of, last.retries) == (JobStatus.SUCCEEDED, job.id, 0)
+    assert runs(tmp_path) == 2
+    eventually(kube.left, lambda found: not found)
+
+
 def test_the_cluster_may_be_away_while_a_job_runs_and_ends(
     atoll: Atoll, kube: Kube, tmp_path: Path
 ) -> None:

@@ -85,6 +85,25 @@ POINTS = [
 ]
 
 
+def test_a_service_killed_when_it_had_made_a_pod_says_what_that_waits_for(
+    platform: Platform, kube: Kube
+) -> None:
+    kube.control(run=False)
+    atoll = platform.start(die_at="atoll.jobs.claims:tried:before")
+    with suppress(UnavailableError):
+        atoll.submit(notebook("1"))
+    assert platform.process is not None
+    eventually(platform.process.poll, lambda code: code is not None)
+
+    atoll = platform.start()
+    [job] = atoll.send(client.jobs()).items
+    unscheduled = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: no room"}
+    kube.status(job, conditions=[unscheduled])
+
+    waits = atoll.until(job, lambda found: found.reason == "unschedulable")
+    assert waits.message == "No node can take it now: 0/1 nodes: no room"
+
+
 @pytest.mark.parametrize("point", moments(POINTS))
 def test_a_service_killed_anywhere_runs_the_notebook_once(
     platform: Platform, kube: Kube, tmp_path: Path, point: str
