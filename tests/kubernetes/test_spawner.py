@@ -232,8 +232,11 @@ def test_a_start_that_is_given_up_leaves_no_pod(host: Host) -> None:
         ({"profile": "foreign"}, "another kind of processor"),
         ({"profile": "other"}, "another kind of processor"),
         ({"profile": "bare"}, "must have /opt/atoll/bin/jupyterhub-singleuser"),
-        ({"profile": "unbound"}, "there-is-none"),
-        ({"profile": "waits"}, "The volume with your home was not there within 8 s"),
+        (
+            {"profile": "unbound"},
+            "The volume of the claim there-is-none, which your server needs, was not there",
+        ),
+        ({"profile": "waits"}, "A volume that your server needs was not there within 8 s"),
         ({"environment": "nonsense"}, "is no environment"),
     ],
 )

@@ -191,8 +191,9 @@ class AtollKubeSpawner(SavingMixin, PodSpawner):
         return await self._scarcity.of(profiles, self.api, timeout_s, self.user.name)
 
     async def _attempt(self) -> Attempt:
-        """With how the GPUs stand, where the profile has some."""
-        attempt = await super()._attempt()
+        """With where the home is, and how the GPUs stand, where the profile has some."""
+        claim = storage.home_claim(self.storage, self.pvc_name)
+        attempt = dataclasses.replace(await super()._attempt(), home_claim=claim)
         name = self.asked("profile")
         profile = self.profiles.profiles.get(name)
         if profile is None or self.profile_list:

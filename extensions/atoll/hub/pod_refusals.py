@@ -9,6 +9,7 @@ from typing import Final
 
 from atoll.hub.pod_states import HOLD, NOTEBOOK, Step, Trouble
 from atoll.hub.refusal import StartRefused
+from atoll.hub.storage import HOME_VOLUME
 
 SAFE: Final = "Your saved environments are safe."
 _QUOTA: Final = re.compile(
@@ -20,6 +21,8 @@ _UNITS: Final = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | 
     f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTP", start=1)
 }
 _ARCHITECTURE: Final = re.compile(r"exec format error|no match for platform", re.IGNORECASE)
+_CLAIM: Final = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)"', re.IGNORECASE)
+_HOME: Final = re.compile(rf'volume "{HOME_VOLUME}"|unmounted volumes=\[{HOME_VOLUME}\]')
 _NOT_FOUND: Final = 127  # what a shell ends with
 _PROGRAM: Final = re.compile(r"no such file or directory|executable file not found", re.IGNORECASE)
 
@@ -33,6 +36,7 @@ class Attempt:
     saved_environment: bool = False  # the image is a saved environment
     log: str = ""  # the end of the server's log
     contact: str = ""  # whom a user may ask
+    home_claim: str = ""  # the claim with the home, where there is one
     scarce: str = ""  # how the GPUs stand that it asks for, such as `waits: all 2 GPU in use`
 
 
@@ -165,8 +169,15 @@ def _no_node(step: Step, attempt: Attempt, waited_s: float) -> tuple[str, str]:
     )
 
 
-def _volume(_step: Step, _attempt: Attempt, waited_s: float) -> tuple[str, str]:
-    return f"The volume with your home was not there within {waited_s:.0f} s.", (
+def _volume(step: Step, attempt: Attempt, waited_s: float) -> tuple[str, str]:
+    named = _CLAIM.search(step.detail)
+    if _HOME.search(step.detail) or (named and named["name"] == attempt.home_claim):
+        what = "The volume with your home"
+    elif named:
+        what = f"The volume of the claim {named['name']}, which your server needs,"
+    else:
+        what = "A volume that your server needs"
+    return f"{what} was not there within {waited_s:.0f} s.", (
         "Your home is not touched. Try again; if it stays so, an administrator must look at it."
     )
 

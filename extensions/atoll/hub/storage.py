@@ -115,6 +115,11 @@ def home_volume(storage: StorageSection) -> dict[str, Any]:
     return {"name": HOME_VOLUME, **_source(storage, storage.claim)}
 
 
+def home_claim(storage: StorageSection, own: str) -> str:
+    """The claim that a user's home is in, whose own one would be called `own`; empty for none."""
+    return own if storage.kind == "dynamic" else storage.claim or ""
+
+
 def home_mount(storage: StorageSection) -> dict[str, Any]:
     """Where the home is in the server's container."""
     mount = {"name": HOME_VOLUME, "mountPath": storage.mount}

@@ -54,6 +54,30 @@ def test_what_happened_is_told_in_words(step: Step, said: str) -> None:
     assert said in str(pod_refusals.refusal(step, ATTEMPT, 600))
 
 
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ('0/1 nodes: persistentvolumeclaim "claim-ada" not found.', "The volume with your home"),
+        ('MountVolume.SetUp failed for volume "home" : timed out', "The volume with your home"),
+        ("unmounted volumes=[home], unattached volumes=[]", "The volume with your home"),
+        (
+            '0/1 nodes: persistentvolumeclaim "models" is being deleted.',
+            "The volume of the claim models, which your server needs,",
+        ),
+        (
+            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+            "A volume that your server needs",
+        ),
+        ('MountVolume.SetUp failed for volume "pvc-8fab" : x', "A volume that your server needs"),
+    ],
+)
+def test_a_volume_is_the_homes_only_where_kubernetes_says_so(detail: str, said: str) -> None:
+    attempt = Attempt(image="x", home_claim="claim-ada")
+    refusal = str(pod_refusals.refusal(_step(Trouble.VOLUME, detail), attempt, 8))
+    assert f"{said} was not there within 8 s. Your saved environments are safe." in refusal
+    assert "Your home is not touched." in refusal
+
+
 def test_where_gpus_are_scarce_their_numbers_are_told() -> None:
     step = _step(Trouble.NO_NODE, "0/2 nodes: Insufficient nvidia.com/gpu")
     scarce = Attempt(image="x", scarce="waits: all 2 GPU in use; bo asked before you", contact="us")

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
 from atoll.hub import homes
 from atoll.hub.kubernetes import AtollKubeSpawner
+from atoll.hub.pod_states import Step, Trouble
 from atoll.hub.storage import Share, StorageSection
 
 from tests.unit.hub.spawned import User, env, manifest, no_cluster, spawner
@@ -23,6 +25,20 @@ async def test_a_home_is_a_claim_whose_name_is_kubespawners() -> None:
     variables = env(pod["spec"]["containers"][0])
     assert variables["HOME"] == "/home/jovyan"
     assert variables["JUPYTER_RUNTIME_DIR"] == "/tmp/atoll/jupyter", "a full home starts too"
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [("", "The volume with your home"), ("models", "The volume of the claim models")],
+)
+async def test_a_claim_that_is_not_there_is_said_to_be_the_homes_where_it_is(
+    claim: str, said: str
+) -> None:
+    made = spawner()
+    await manifest(made)
+    made.api = Mock(read_namespaced_pod_log=Mock(side_effect=TimeoutError))
+    words = f'persistentvolumeclaim "{claim or made.pvc_name}" not found'
+    assert said in str(await made.refused(Step(52, "", Trouble.VOLUME, words), 8))
 
 
 async def test_servers_of_a_home_that_one_node_mounts_run_beside_each_other() -> None:

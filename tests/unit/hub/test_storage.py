@@ -39,6 +39,13 @@ def test_a_home_that_ends_with_its_server_is_an_empty_directory() -> None:
     assert storage.home_mount(section) == {"name": "home", "mountPath": "/home/jovyan"}
 
 
+def test_a_home_is_in_a_claim_of_its_own_in_that_of_all_or_in_none() -> None:
+    assert storage.home_claim(StorageSection(), "claim-ada") == "claim-ada"
+    assert storage.home_claim(StorageSection(kind="existing", claim="homes"), "x") == "homes"
+    assert storage.home_claim(StorageSection(kind="nfs", nfs_server="a", nfs_path="/"), "x") == ""
+    assert storage.home_claim(StorageSection(kind="none"), "x") == ""
+
+
 def test_a_share_of_no_group_is_seen_by_all_and_written_by_its_writers() -> None:
     share = Share(claim="x", writers=["teachers"])
     assert share.open_to([])
