@@ -14,7 +14,7 @@ from hub_config.settings import HubSettings
 
 
 def configure(c: Any, settings: HubSettings, home: Home) -> None:
-    """Servers are pods, prepared and saved by the service. Raises SettingsError for what is missing."""
+    """Servers are pods, prepared and saved by the service. Raises SettingsError."""
     _check(settings)
     cluster = settings.kubernetes
     if cluster.kubeconfig:  # the client library reads it when it is imported
@@ -63,3 +63,13 @@ def _check(settings: HubSettings) -> None:
             f'hub.spawner = "kubernetes" needs {", ".join(missing)}.',
             hint="The chart sets the addresses; docs/operators/settings.md lists every setting.",
         )
+    options = {"hub": settings.hub.kubespawner} | {
+        f"hub.profiles.{name}": one.kubespawner for name, one in settings.hub.profiles.items()
+    }
+    for where, values in options.items():
+        if values.get("enable_user_namespaces"):
+            raise SettingsError(
+                f"{where}.kubespawner.enable_user_namespaces cannot be set: pods are watched, saved"
+                " and protected in one namespace, and those of others would be lost.",
+                hint="Leave it out; kubernetes.servers_namespace is the namespace of all servers.",
+            )

@@ -129,6 +129,19 @@ def test_what_a_cluster_needs_and_is_not_set_is_named(
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("where", ["hub", "hub.profiles.cpu"])
+def test_namespaces_of_users_are_refused_for_pods_are_watched_in_one(
+    tmp_path: Path, where: str
+) -> None:
+    option = f"[{where}.kubespawner]\nenable_user_namespaces"
+    with pytest.raises(SettingsError) as error:
+        _configured(tmp_path, f"{CLUSTER}\n{option} = true\n")
+    assert f"{where}.kubespawner.enable_user_namespaces cannot be set" in str(error.value)
+    assert "one namespace" in str(error.value)
+    assert "kubernetes.servers_namespace" in str(error.value)
+    _configured(tmp_path, f"{CLUSTER}\n{option} = false\n")
+
+
 def test_the_culler_runs_where_any_profile_is_ever_idle(tmp_path: Path) -> None:
     (tmp_path / "atoll.toml").write_text(CLUSTER)
     settings = load(HubSettings, tmp_path / "atoll.toml", {}).hub
