@@ -91,7 +91,7 @@ class Copy:
 
     def at_rest(self, merging: Merging | None = None) -> Copied:
         """One pass; exact, since nothing in the container can write. With `merging` over the base."""
-        if merging is None or not self._merged(merging, self._scanned(self._source(indexed=False))):
+        if merging is None or not self._merged(merging, self._source(indexed=False)):
             self._pass(self._store, self._source(indexed=False))
         return self._result
 
@@ -128,7 +128,7 @@ class Copy:
     def _merged(self, merging: Merging, top: oci.Source | None = None) -> bool:
         """The image's own layers as one, with `top`; whether that was possible."""
         try:
-            layer = self._written(merging.source(top), self._store)
+            layer = self._written(self._scanned(merging.source(top)), self._store)
         except _UNMERGED as error:
             log.info("the layers of %s do not become one: %s", self._container.id, error)
             self._result.secrets.clear()

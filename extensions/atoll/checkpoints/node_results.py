@@ -16,6 +16,7 @@ from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, Trigger
 from atoll.checkpoints.node_models import ImageSaved, NotSaved
 from atoll.checkpoints.origins import Origin, origin
+from atoll.checkpoints.private import SECRETS, still_private
 from atoll.checkpoints.rebase_results import rebased
 from atoll.checkpoints.rebase_store import holder
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
@@ -230,6 +231,8 @@ class Results:
     ) -> None:
         moment = self._ground.clock()
         values = _values(row, origin(row, server), told, layers)
+        if under := still_private(session, str(values["parent"]), layers.over_base):
+            values |= {"reason": SECRETS, "message": values["message"] or under.message}
         store.write_checkpoint(session, row, {**values, "finished_at": moment})
         if row.left_id is not None:
             return  # its server is elsewhere by now
@@ -248,7 +251,7 @@ def _values(row: CheckpointRow, of: Origin, told: ImageSaved, layers: _Layers) -
     """What a ready checkpoint says of the image that its agent made."""
     return {
         "status": CheckpointStatus.READY,
-        "reason": "secrets" if told.secrets else None,
+        "reason": SECRETS if told.secrets else None,
         "message": saving.warning(told.secrets[:_NAMED], told.torn[:_NAMED]),
         "done": row.total,
         "digest": told.digest,

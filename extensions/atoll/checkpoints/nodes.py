@@ -31,6 +31,7 @@ from atoll.checkpoints.node_queue import AWAY, Standing, Turn
 from atoll.checkpoints.node_results import Results
 from atoll.checkpoints.node_store import leased, standing
 from atoll.checkpoints.origins import origin
+from atoll.checkpoints.private import private
 from atoll.checkpoints.settings import NodeSettings
 from atoll.checkpoints.store import CheckpointRow, ServerRow
 from atoll.checkpoints.targets import Targets
@@ -314,10 +315,14 @@ class Nodes:
             layers=_own_layers(session, row.user, of.parent),
             target=self.targets.target(repository, image, row.id, attempt),
             limits=self._limits(session, row.user),
-            most_layers=self._ground.settings.most_layers,
+            most_layers=self._most_layers(session, of.parent),
             compression=self._settings.compression,
             setuid=self._settings.setuid,
         )
+
+    def _most_layers(self, session: Session, parent: str) -> int:
+        """One where the image seems to hold secrets: what was deleted since is in no layer then."""
+        return 1 if private(session, parent) else self._ground.settings.most_layers
 
     def _limits(self, session: Session, user: str) -> SaveLimits:
         limits = self._ground.limits

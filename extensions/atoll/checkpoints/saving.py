@@ -15,6 +15,7 @@ from atoll.checkpoints.asked import adopt, moot
 from atoll.checkpoints.directory import EnvironmentDirectory, QuotaError, Saved
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, ServerTarget, Trigger
+from atoll.checkpoints.private import SECRETS
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
 from atoll.kit import words
 from atoll.kit.errors import AtollError, FullError, UnavailableError
@@ -250,7 +251,7 @@ def saved_values(ground: Ground, row: CheckpointRow, saved: Saved) -> store.Valu
     """What a ready checkpoint says of an environment that was a directory here."""
     return {
         "status": CheckpointStatus.READY,
-        "reason": "secrets" if saved.secrets else None,
+        "reason": SECRETS if saved.secrets else None,
         "message": warning(saved.secrets, saved.torn),
         "done": row.total,
         "digest": saved.digest,

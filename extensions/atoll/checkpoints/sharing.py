@@ -12,6 +12,7 @@ from atoll.checkpoints import store
 from atoll.checkpoints.asked import adopt
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, Principal, Trigger
+from atoll.checkpoints.private import private
 from atoll.checkpoints.store import CheckpointRow, GrantRow
 from atoll.kit.errors import ConflictError
 from atoll.kit.events import EVERYONE, record
@@ -28,9 +29,9 @@ def share(session: Session, row: CheckpointRow, principal: Principal) -> None:
             f"This checkpoint is {row.status}: there is nothing to share.",
             hint="Share one that is ready.",
         )
-    if row.reason == "secrets":
+    if (holds := private(session, row.digest)) is not None:
         raise ConflictError(
-            f"This checkpoint is not shared. {row.message}",
+            f"This checkpoint is not shared. {holds.message}",
             hint="Delete these files, save again, and share that checkpoint.",
         )
     known = of(session, row.id)

@@ -158,6 +158,18 @@ def test_a_live_save_makes_room_for_its_own_layers_first(cycles: Cycles) -> None
     assert cycles.content() == [*expected(2)[:-4], "n", "old", "ready", "/srv/made:", "2"]
 
 
+def test_layers_that_become_one_are_looked_through_for_secrets(cycles: Cycles) -> None:
+    found = []
+    for n, script in enumerate(
+        ("echo machine x > /srv/.netrc", "echo more > /srv/more", "rm /srv/.netrc"), 1
+    ):
+        cycles.identity = cycles.node.run(script, image=cycles.image, wait=True)
+        saved = cycles.save(n, most=1)
+        cycles.start(saved)
+        found.append(sorted(saved.copied.secrets))
+    assert found == [[b"srv/.netrc"], [b"srv/.netrc"], []]
+
+
 @pytest.mark.parametrize("why", [oci.TooSlowError, oci.LimitError, oci.DigestError])
 def test_layers_that_cannot_become_one_stay_as_they_are(
     cycles: Cycles, monkeypatch: pytest.MonkeyPatch, why: type[oci.OciError]

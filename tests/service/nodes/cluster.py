@@ -115,9 +115,10 @@ class Cluster:
             within_s,
         )
 
-    def save(self, user: str = "ada", name: str = "") -> Checkpoint:
+    def save(self, user: str = "ada", name: str = "", note: str = "") -> Checkpoint:
         """Ask for a save of a running server."""
-        return self.send(client.save(CheckpointRequest(server=server_segment(name))), user)
+        asked = CheckpointRequest(server=server_segment(name), note=note)
+        return self.send(client.save(asked), user)
 
     def checkpoint(self, id_: str) -> Checkpoint:
         """One checkpoint."""
