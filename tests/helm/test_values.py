@@ -55,6 +55,14 @@ def test_helm_finds_nothing_to_say_about_the_chart() -> None:
     assert "WARNING" not in done.stdout
 
 
+def _storage(**values: Any) -> dict[str, Any]:
+    return {"settings": {"hub": {"storage": values}}}
+
+
+def _profile(**values: Any) -> dict[str, Any]:
+    return {"settings": {"hub": {"profiles": {"x": {"title": "X", **values}}}}}
+
+
 WRONG: Final[list[tuple[dict[str, Any], str]]] = [
     ({"hubb": {}}, "hubb"),
     ({"hub": {"storag": {}}}, "storag"),
@@ -98,6 +106,27 @@ WRONG: Final[list[tuple[dict[str, Any], str]]] = [
     ({"secrets": {"existingTls": "mine"}}, "secrets.existingCa"),
     ({"settings": {"hub": {"storage": {"kind": "existing"}}}}, "settings.hub.storage.claim"),
     ({"settings": {"hub": {"storage": {"kind": "nfs"}}}}, "settings.hub.storage.claim"),
+    (_storage(sub_path="homes"), "settings.hub.storage.sub_path"),
+    (_storage(sub_path="../{username}"), "settings.hub.storage.sub_path"),
+    (_storage(shares={"team": {}}), "settings.hub.storage.shares.team.claim"),
+    (_storage(kind="none", shares={"team": {}}), "settings.hub.storage.shares.team.claim"),
+    (
+        _storage(shares={"team": {"claim": "team", "path": "a/.."}}),
+        "settings.hub.storage.shares.team.path",
+    ),
+    (
+        _profile(volumes={"data": {"claim": "data", "mount": "/data", "path": ".."}}),
+        "settings.hub.profiles.x.volumes.data.path",
+    ),
+    (
+        {"settings": {"hub": {"kubespawner": {"enable_user_namespaces": True}}}},
+        "settings.hub.kubespawner.enable_user_namespaces",
+    ),
+    (
+        _profile(kubespawner={"enable_user_namespaces": True}),
+        "settings.hub.profiles.x.kubespawner.enable_user_namespaces",
+    ),
+    ({"settings": {"jobs": {"variables": {"ATOLL_X": "1"}}}}, "settings.jobs.variables.ATOLL_X"),
     ({"storage": {"nfs": {"homes": {"server": "files.example"}}}}, "storage.nfs.homes"),
 ]
 
@@ -110,6 +139,25 @@ def test_a_wrong_value_stops_the_installation_with_its_name(
         render(values)
     said = str(refused.value)
     assert re.search(rf"(?<![\w.]){re.escape(named)}(?!\w)", said), said
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        _storage(
+            sub_path="all/{username}/home", shares={"team": {"claim": "team", "path": "a..b"}}
+        ),
+        _storage(kind="existing", claim="homes", shares={"team": {}}),
+        _profile(
+            volumes={"data": {"claim": "data", "mount": "/data", "path": "raw"}},
+            kubespawner={"enable_user_namespaces": False},
+        ),
+        {"settings": {"jobs": {"variables": {"MY_ATOLL_X": "1"}}}},
+    ],
+    ids=lambda one: json.dumps(one)[:60],
+)
+def test_what_is_nearly_wrong_is_installed(values: dict[str, Any]) -> None:
+    assert render(values)
 
 
 def test_every_value_is_used_by_a_template() -> None:

@@ -34,10 +34,43 @@
 {{- if and $v.secrets.existingTls (not $v.secrets.existingCa) -}}
   {{- fail "secrets.existingCa: give the certificate (PEM) that secrets.existingTls is signed by." -}}
 {{- end -}}
-{{- $storage := get (get $v.settings "hub" | default dict) "storage" | default dict -}}
+{{- $hub := get $v.settings "hub" | default dict -}}
+{{- $storage := get $hub "storage" | default dict -}}
 {{- $kind := get $storage "kind" | default "dynamic" -}}
 {{- if and (has $kind (list "existing" "nfs")) (not (get $storage "claim")) -}}
   {{- fail (printf "settings.hub.storage.claim: homes of kind %s need a claim in the servers' namespace; storage.nfs makes one for an export." $kind) -}}
+{{- end -}}
+{{- $paths := dict "settings.hub.storage.sub_path" (get $storage "sub_path" | default "homes/{username}") -}}
+{{- if not (contains "{username}" (get $paths "settings.hub.storage.sub_path")) -}}
+  {{- fail "settings.hub.storage.sub_path: it must contain {username}, or all users would share a home." -}}
+{{- end -}}
+{{- range $name, $share := get $storage "shares" | default dict -}}
+  {{- if not (or (has $kind (list "existing" "nfs")) (get $share "claim")) -}}
+    {{- fail (printf "settings.hub.storage.shares.%s.claim: name a claim in the servers' namespace; homes of kind %s have none that it could be in." $name $kind) -}}
+  {{- end -}}
+  {{- $_ := set $paths (printf "settings.hub.storage.shares.%s.path" $name) (get $share "path" | default "") -}}
+{{- end -}}
+{{- $options := dict "settings.hub" (get $hub "kubespawner") -}}
+{{- range $name, $profile := get $hub "profiles" | default dict -}}
+  {{- $_ := set $options (printf "settings.hub.profiles.%s" $name) (get $profile "kubespawner") -}}
+  {{- range $volume, $one := get $profile "volumes" | default dict -}}
+    {{- $_ := set $paths (printf "settings.hub.profiles.%s.volumes.%s.path" $name $volume) (get $one "path" | default "") -}}
+  {{- end -}}
+{{- end -}}
+{{- range $name, $path := $paths -}}
+  {{- if has ".." (splitList "/" $path) -}}
+    {{- fail (printf "%s: it must not lead out of the volume." $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $where, $values := $options -}}
+  {{- if get ($values | default dict) "enable_user_namespaces" -}}
+    {{- fail (printf "%s.kubespawner.enable_user_namespaces: leave it out; pods are watched, saved and protected in one namespace." $where) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $name, $_ := get (get $v.settings "jobs" | default dict) "variables" | default dict -}}
+  {{- if hasPrefix "ATOLL_" $name -}}
+    {{- fail (printf "settings.jobs.variables.%s: what begins with ATOLL_ is the platform's own." $name) -}}
+  {{- end -}}
 {{- end -}}
 {{- range $name, $export := $v.storage.nfs -}}
   {{- if not (and $export.server $export.path) -}}
