@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from . import native
 from .attributes import Attributes, names_of
+from .errors import must_be_readable
 from .index import UNKNOWN, Index
 from .source import DEFAULT_LIMITS, NO_XATTRS, Entry, Kind, LeftOut, Limits, Packed, Room
 from .sparse import has_holes, pieces
@@ -151,6 +152,7 @@ class WalkedSource:
             try:
                 target = os.readlink(name, dir_fd=listing.descriptor)
             except OSError as error:
+                must_be_readable(listing.full(name), error)
                 self._lost(listing, name, f"cannot be read ({error.strerror})")
                 return
             yield self._entry(listing.full(name), Kind.SYMLINK, status, link=target)
@@ -171,6 +173,7 @@ class WalkedSource:
         try:
             found = open_file(name, listing.descriptor)
         except OSError as error:
+            must_be_readable(path, error)
             self._lost(listing, name, f"cannot be read ({error.strerror})")
             return
         if found is None:

@@ -6,6 +6,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .source import shown
+
 
 class OciError(Exception):
     """Something about an image, a store or a directory that a person should be told."""
@@ -60,6 +62,31 @@ class CancelledError(OciError):
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.EIO,
+        errno.EUCLEAN,
+        errno.EBADMSG,
+        errno.ESTALE,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+    }
+)
+
+
+def must_be_readable(path: bytes, error: OSError) -> None:
+    """Raises `SourceError` where it is the machine that cannot read this now, not somebody's permissions.
+
+    What a layer lacks for that is not left out of it: it would pass for all that there was.
+    """
+    if error.errno in _OF_THE_MACHINE:
+        raise SourceError(
+            f"/{shown(path)} cannot be read now ({error.strerror}).",
+            hint="Look at this machine's disk and limits; nothing was saved.",
+        ) from error
 
 
 @contextmanager

@@ -7,12 +7,12 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from .errors import LimitError, SourceError
+from .errors import LimitError, SourceError, must_be_readable
 from .index import UNKNOWN, Index, Record, Records, record, same_but_linked
 from .source import DEFAULT_LIMITS, WHITEOUT_PREFIX, Limits, Report, shown
 from .watch import Watch
@@ -152,7 +152,7 @@ class Walk:
         room = self._limits.entries - self._seen
         hidden: set[bytes] = set()
         records, changed = listing.records, listing.changed
-        with os.scandir(descriptor) as items:
+        with _entries(descriptor, path) as items:
             for item in items:
                 name = item.name.encode(_ENCODING, "surrogateescape")
                 if exclude is not None and (reason := exclude(prefix + name)) is not None:
@@ -164,7 +164,7 @@ class Walk:
                 except FileNotFoundError:
                     continue  # removed since it was listed: as if it had never been there
                 except OSError as error:
-                    self._keep_old(listing, name, f"cannot be read ({error.strerror})")
+                    self._keep_old(listing, name, error)
                     continue
                 kind = stat.S_IFMT(status.st_mode)
                 if name.startswith(WHITEOUT_PREFIX) or (
@@ -223,6 +223,7 @@ class Walk:
         try:
             child = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
         except OSError as error:
+            must_be_readable(path, error)
             self.left_out.add(path, f"the directory cannot be read ({error.strerror})")
             return None
         status = os.fstat(child)
@@ -235,14 +236,26 @@ class Walk:
             self.left_out.add(path, "the directory was replaced while it was read")
         return None
 
-    def _keep_old(self, listing: Listing, name: bytes, reason: str) -> None:
+    def _keep_old(self, listing: Listing, name: bytes, error: OSError) -> None:
         """Leaves out what cannot be looked at; an image that has it keeps what it has."""
         path = listing.full(name)
-        self.left_out.add(path, reason)
+        must_be_readable(path, error)
+        self.left_out.add(path, f"cannot be read ({error.strerror})")
         before = self.before(listing.path).get(name)
         if before is not None:
             listing.records[name] = before
             self.records.update(self._since.below(path))
+
+
+@contextmanager
+def _entries(descriptor: int, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """What is in the directory; raises `SourceError` where the machine cannot read it now."""
+    try:
+        with os.scandir(descriptor) as items:
+            yield items
+    except OSError as error:
+        must_be_readable(path, error)
+        raise
 
 
 def is_whiteout(status: os.stat_result) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from atoll.oci.layout import LayoutStore
 from atoll.oci.source import Limits, Report, shown
 from atoll.oci.tree import remove_tree
 from atoll.oci.unpack import unpack
+from atoll.oci.walk import index_of
 
 from tests.unit.oci.trees import archive, debris, image_of, member
 
@@ -88,6 +92,29 @@ def test_a_tree_deeper_than_descriptors_reach_is_saved_in_part_and_replaced(
     unpack(store, image.digest, final)
     assert [path.name for path in final.iterdir()] == ["new"]
     assert debris(tmp_path) == []
+
+
+@contextmanager
+def few_descriptors(most: int) -> Iterator[None]:
+    """This process may open so many files in all."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(
+    "read", [changes, index_of, lambda root: list(DirectorySource(root).entries())]
+)
+def test_what_the_machine_cannot_read_now_is_not_left_out(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    make_deep(tmp_path, 200)
+    highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+    with few_descriptors(highest + 50), pytest.raises(SourceError, match="cannot be read now"):
+        read(tmp_path)
 
 
 def test_a_tree_of_directories_that_nobody_may_enter_is_removed(tmp_path: Path) -> None:
