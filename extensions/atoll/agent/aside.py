@@ -7,9 +7,12 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 
 from atoll import oci
+from atoll.agent.errors import FreezeError
+from atoll.kit import words
 from atoll.oci.image import Descriptor, Digest, Image
 
 _IN_MEMORY = 64 << 20  # bytes; what a delta is meant to be at most
+_MOST = 256 << 20  # bytes of one blob: the directory is in memory, too, and not ours alone
 _BLOCK = 1 << 20
 
 
@@ -68,9 +71,16 @@ class _Writer:
     ) -> None:
         self._kept = kept
         self._file = SpooledTemporaryFile[bytes](max_size=_IN_MEMORY, dir=str(directory))
+        self._size = 0
         self._done = False
 
     def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > _MOST:
+            raise FreezeError(
+                f"More than {words.size(_MOST)} had changed when the container stood still.",
+                hint="Too much changes at once; try again, or save it when it is stopped.",
+            )
         with oci.room_needed("the changes of a container, on the node"):
             self._file.write(data)
 

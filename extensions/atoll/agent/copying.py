@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,8 @@ from typing import Final
 from atoll import oci
 from atoll.agent.aside import Aside
 from atoll.agent.cgroups import freezer_of
-from atoll.agent.errors import ContainerRemovedError, NoContainerError
-from atoll.agent.freeze import frozen
+from atoll.agent.errors import ContainerRemovedError, ContainerRunningError, NoContainerError
+from atoll.agent.freeze import LIMIT_S, frozen
 from atoll.agent.leftovers import trial
 from atoll.agent.mappings import clean_mappings, mapped_files
 from atoll.agent.own import Merging
@@ -115,7 +115,7 @@ class Copy:
             try:
                 with _unhindered(), frozen(freezer, state) as cut:
                     self._result.cut_ns = time.time_ns()
-                    self._pass(aside, self._cut(noticing, mapped_files(freezer)))
+                    self._pass(aside, self._cut(noticing, mapped_files(freezer)), seconds=LIMIT_S)
                 self._result.frozen_s = cut.seconds
                 aside.flush()
             finally:
@@ -142,22 +142,26 @@ class Copy:
         store: oci.Store,
         source: OverlaySource,
         begun: Callable[[], object] | None = None,
+        seconds: float | None = None,
     ) -> None:
         """One layer of what changed since the pass before."""
-        layer = self._written(self._scanned(source, begun), store)
+        layer = self._written(self._scanned(source, begun), store, seconds)
         part = self._last is not None
         self._last = source
         self._add(layer, part=part)
 
-    def _written(self, source: oci.Source, store: oci.Store) -> oci.LayerResult:
+    def _written(
+        self, source: oci.Source, store: oci.Store, seconds: float | None = None
+    ) -> oci.LayerResult:
         wishes, before = self._wishes, self._done
+        limits = wishes.limits if seconds is None else replace(wishes.limits, seconds=seconds)
         return oci.write_layer(
             source,
             store,
             compression=wishes.compression or Compression.ZSTD,
             progress=None if wishes.progress is None else lambda done: self._tell(before + done),
             cancelled=wishes.cancelled,
-            limits=wishes.limits,
+            limits=limits,
             give_way=give_way,
         )
 
@@ -265,7 +269,8 @@ def _noticed(state: Path) -> bool:
 
 @contextmanager
 def still_there(runtime: Runtime, container: Container) -> Iterator[None]:
-    """Raises `ContainerRemovedError` at the end where the container was removed meanwhile.
+    """Raises `ContainerRemovedError` at the end where the container was removed meanwhile, and
+    `ContainerRunningError` where it was at rest and is not any more.
 
     Runtimes forget a container (or say that it is going) before they delete its layer: while they
     know it, and the same directory is in its place, everything of it was there.
@@ -277,19 +282,27 @@ def still_there(runtime: Runtime, container: Container) -> Iterator[None]:
     try:
         yield
     except (oci.SourceError, OSError) as error:
-        if _in_place(runtime, container, before):
+        if _in_place(runtime, container, before) is not None:
             raise
         raise _removed(container) from error
-    if not _in_place(runtime, container, before):
+    now = _in_place(runtime, container, before)
+    if now is None:
         raise _removed(container)
+    if container.state.at_rest and not now.state.at_rest:
+        raise ContainerRunningError(
+            f"The container {container.id} was started while it was being saved.",
+            hint="Nothing was published. Stop it first, or save it live.",
+        )
 
 
-def _in_place(runtime: Runtime, container: Container, before: os.stat_result) -> bool:
+def _in_place(runtime: Runtime, container: Container, before: os.stat_result) -> Container | None:
+    """The container as it is now; None where it or its layer is gone."""
     try:
         now = runtime.find(container.id)
-        return now.upper == container.upper and os.path.samestat(now.upper.lstat(), before)
+        same = now.upper == container.upper and os.path.samestat(now.upper.lstat(), before)
     except (NoContainerError, ContainerRemovedError, FileNotFoundError):
-        return False
+        return None
+    return now if same else None
 
 
 def _removed(container: Container) -> ContainerRemovedError:

@@ -17,6 +17,7 @@ from typing import Final, TextIO
 from atoll.agent import watchdog
 from atoll.agent.cgroups import Freezer
 from atoll.agent.errors import FreezeError
+from atoll.oci.errors import TooSlowError
 
 LIMIT_S: Final = 5.0
 """The longest that a container may stand still, from before it does."""
@@ -51,16 +52,22 @@ def frozen(freezer: Freezer, state: Path, *, limit_s: float = LIMIT_S) -> Iterat
             try:
                 freezer.freeze(min(_FREEZE_WITHIN_S, limit_s))
                 yield result
+            except TooSlowError as error:
+                raise _too_slow(limit_s) from error
             finally:
                 freezer.thaw()
                 result.seconds = time.monotonic() - began
         finally:
             acted = _dismiss(process)
     if acted:
-        raise FreezeError(
-            f"The container had to be thawed after {limit_s:g} s, before all was read.",
-            hint="Too much changed at once; try again, or save it when it is stopped.",
-        )
+        raise _too_slow(limit_s)
+
+
+def _too_slow(limit_s: float) -> FreezeError:
+    return FreezeError(
+        f"The container had to be thawed after {limit_s:g} s, before all was read.",
+        hint="Too much changed at once; try again, or save it when it is stopped.",
+    )
 
 
 def thaw_leftovers(state: Path) -> list[Path]:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from atoll import oci
+from atoll.agent import copying
 from atoll.agent.commit import one_at_a_time
 from atoll.agent.copying import Wishes
 from atoll.agent.errors import (
     BusyError,
     ContainerRemovedError,
     ContainerRunningError,
+    FreezeError,
 )
 from atoll.agent.runtimes.containerd import Containerd
 
@@ -41,6 +43,40 @@ def test_a_paused_container_is_saved_and_stays_paused(
     assert "srv/x" in paths(store, saved)
     assert node.state(identity) == "PAUSED"
     node.ctr("tasks", "resume", identity)
+    node.remove(identity)
+
+
+def test_a_paused_container_that_goes_on_meanwhile_is_not_saved_as_one_at_rest(
+    node: Node, runtime: Containerd, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    identity = node.run(f"echo x > /srv/x; {FOREVER}")
+    until((runtime.find(identity).upper / "srv" / "x").exists, "it writes")
+    node.ctr("tasks", "pause", identity)
+
+    def goes_on(_: int) -> None:
+        if node.state(identity) == "PAUSED":
+            node.ctr("tasks", "resume", identity)
+
+    with pytest.raises(ContainerRunningError, match="while it was being saved"):
+        save(runtime, identity, store, tmp_path / "state", wishes=Wishes(progress=goes_on))
+    assert store.images() == ()
+    node.remove(identity)
+
+
+def test_a_cut_that_takes_too_long_is_broken_off(
+    node: Node,
+    runtime: Containerd,
+    store: oci.LayoutStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(copying, "LIMIT_S", 0.0)
+    identity = node.run("n=0; while :; do n=$((n+1)); echo $n > /srv/$((n % 1000)); done")
+    until((runtime.find(identity).upper / "srv" / "900").exists, "it writes")
+    with pytest.raises(FreezeError, match="before all was read"):
+        save(runtime, identity, store, tmp_path / "state", live=True)
+    assert store.images() == ()
+    assert node.state(identity) == "RUNNING"
     node.remove(identity)
 
 

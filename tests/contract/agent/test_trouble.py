@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import pytest
 from atoll import oci
 from atoll.agent.aside import Aside
+from atoll.agent.errors import FreezeError
 from atoll.checkpoints.models import Checkpoint, CheckpointStatus
 from atoll.checkpoints.settings import CheckpointSettings, NodeSettings
 
@@ -194,6 +195,17 @@ def first_of_all(act: Callable[[], object]) -> Fault:
         passing.relay(passing.passed_on())
 
     return fault
+
+
+def test_no_more_than_so_much_waits_on_the_node(tmp_path: Path) -> None:
+    """Its directory is in memory, on a node that has others."""
+    aside = Aside(oci.LayoutStore(tmp_path / "store"), tmp_path)
+    writer = aside.writer()
+    with pytest.raises(FreezeError, match=r"More than 268 MB had changed"):
+        for _ in range(257):
+            writer.write(bytes(1 << 20))
+    writer.abort()
+    aside.close()
 
 
 def test_a_node_without_room_for_what_waits_on_it_says_so_and_keeps_nothing(tmp_path: Path) -> None:
