@@ -50,7 +50,23 @@ def outcome(saving: Future[ImageSaved], order: SaveOrder) -> ImageSaved | NotSav
     error = saving.exception()
     if error is None:
         return saving.result()
-    told = _not_saved(error, order)
+    return _logged(_not_saved(error, order), order)
+
+
+def not_taken(error: AtollError, order: SaveOrder) -> NotSaved:
+    """What is told, and logged, in place of a result that the service does not take."""
+    told = NotSaved(
+        outcome="failed",
+        code="result_refused",
+        message="The service does not take what the node's agent tells of the save: "
+        + error.detail[: _LONGEST // 2],
+        hint="An administrator looks whether the agents are as new as the service, and whether a"
+        " proxy between them limits what is sent.",
+    )
+    return _logged(told, order)
+
+
+def _logged(told: NotSaved, order: SaveOrder) -> NotSaved:
     about = {"checkpoint": order.checkpoint, "code": told.code}
     log.log(
         logging.INFO if told.outcome == "cancelled" else logging.WARNING,

@@ -15,10 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from atoll import oci
 from atoll.agent.ending import HEED_S, unless
-from atoll.agent.outcome import outcome
+from atoll.agent.outcome import not_taken, outcome
 from atoll.agent.work import Saver, Work
 from atoll.checkpoints import node_client
 from atoll.checkpoints.node_models import (
+    ImageSaved,
     LookOrder,
     LookResult,
     Order,
@@ -44,8 +45,10 @@ WAIT_S: Final = 10.0  # of one long-poll
 _TELL_S: Final = 1.0  # how often progress is told where there is any
 _LAST_WORD_S: Final = 5.0  # for delivering a result when told to end
 _RENEW_S: Final = 120.0  # a push token is renewed so long before it ends
-_NOT_OURS: Final = (ConflictError, NotFoundError, ForbiddenError, InvalidError, TooLargeError)
-"""What the service says of a result that it will never take."""
+_UNFIT: Final = (InvalidError, TooLargeError)
+"""What the service says of a result that it does not take as it is."""
+_NOT_OURS: Final = (ConflictError, NotFoundError, ForbiddenError, *_UNFIT)
+"""What it says of one that it will never take."""
 
 _ORDER: Final = TypeAdapter[SaveOrder | LookOrder](Order)
 
@@ -168,7 +171,11 @@ class Agent:
         self._deliver(order, result)
 
     def _deliver(self, order: SaveOrder, result: SaveResult) -> None:
-        """Tell the service, whenever it is back; the last word is brief when told to end."""
+        """Tell the service, whenever it is back; the last word is brief when told to end.
+
+        Of an image of which it does not take what is told, it is told that: else its lease would
+        end, and all be done again for the same answer.
+        """
         call = node_client.result(self._node, order.checkpoint, result)
         failures = 0
         deadline: float | None = None
@@ -178,8 +185,11 @@ class Agent:
             try:
                 self._service.send(call)
             except _NOT_OURS as error:
-                log.warning("not taken: %s", error, extra={"checkpoint": order.checkpoint})
-                return
+                if not (isinstance(error, _UNFIT) and isinstance(result.result, ImageSaved)):
+                    log.warning("not taken: %s", error, extra={"checkpoint": order.checkpoint})
+                    return
+                result = SaveResult(lease=order.lease, result=not_taken(error, order))
+                call = node_client.result(self._node, order.checkpoint, result)
             except AtollError as error:
                 failures += 1
                 log.warning("not told yet: %s", error, extra={"checkpoint": order.checkpoint})

@@ -17,14 +17,13 @@ from atoll.agent.looking import Notes, unsaved
 from atoll.agent.runtimes.choice import RuntimeName, runtime_of
 from atoll.agent.runtimes.container import Container
 from atoll.agent.target import base_elsewhere
+from atoll.agent.told import seen, told
 from atoll.agent.what_changed import Report, what_changed
 from atoll.agent.work import Work
-from atoll.checkpoints.models import Changes, Digest
+from atoll.checkpoints.models import Changes
 from atoll.checkpoints.node_models import (
-    MOST_LISTED,
     ImageSaved,
     LookOrder,
-    NotInIt,
     Phase,
     RegistryTarget,
     SaveOrder,
@@ -41,7 +40,6 @@ log = logging.getLogger(__name__)
 _CHECKPOINT: Final = "dev.atoll.checkpoint/id"
 _PARENT: Final = "dev.atoll.checkpoint/parent"
 _SERVER: Final = "dev.atoll.checkpoint/server"
-_LONGEST: Final = 4096
 CHANGES: Final = "application/vnd.atoll.changes.v1+json"
 """The type of the report of what changed, a referrer of the image in a registry."""
 
@@ -86,7 +84,7 @@ class ContainerSaver:
             report = self._report(saved)
             if report is not None and isinstance(store, RegistryStore):
                 _attach(store, saved, report)
-            return _told(saved, report)
+            return told(saved, report)
 
     def look(self, order: LookOrder) -> Changes:
         """What the container has that is not saved; raises AtollError, OciError."""
@@ -95,7 +93,7 @@ class ContainerSaver:
             order.container, self.runtime, address=self.address, namespace=self.namespace
         ) as (_, container):
             try:
-                return unsaved(container, order.environment, self.state, limits)
+                return seen(unsaved(container, order.environment, self.state, limits))
             except OSError as error:
                 raise oci.SourceError(f"The container went away meanwhile ({error}).") from error
 
@@ -155,27 +153,6 @@ def _published_at(work: Work) -> datetime:
     """The time now: it is asked for when all is copied."""
     work.tell(Phase.PUBLISHING, work.how_far.done, work.how_far.total)
     return datetime.now(UTC)
-
-
-def _told(saved: Saved, report: Report | None) -> ImageSaved:
-    copied = saved.copied
-    return ImageSaved(
-        outcome="saved",
-        digest=Digest(saved.image.digest),
-        added=len(copied.layers),
-        files=saved.entries,
-        size=saved.size,
-        changes=report.changes if report is not None else None,
-        packages=report.packages if report is not None else {},
-        left_out=[
-            NotInIt(path=oci.shown(one.path)[:_LONGEST], reason=one.reason)
-            for one in copied.left_out[:MOST_LISTED]
-        ],
-        secrets=[oci.shown(path)[:_LONGEST] for path in sorted(copied.secrets)[:MOST_LISTED]],
-        torn=[oci.shown(path)[:_LONGEST] for path in copied.torn[:MOST_LISTED]],
-        frozen_ms=copied.frozen_s * 1000,
-        seconds=saved.seconds,
-    )
 
 
 def _name(order: SaveOrder) -> str:

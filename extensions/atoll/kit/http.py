@@ -10,7 +10,7 @@ from typing import Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from atoll.kit.errors import AtollError, Problem, UnavailableError, from_problem
+from atoll.kit.errors import AtollError, Problem, TooLargeError, UnavailableError, from_problem
 from atoll.kit.lean import httpx
 from atoll.kit.paging import Page
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 _AGAIN_S: Final = 0.25  # between attempts while the platform is away
 _GATEWAY: Final = (502, 503, 504)  # what a proxy says for a service that is away
+_TOO_LARGE: Final = 413  # what it says of a request longer than it passes on
 _ADAPTERS: dict[object, TypeAdapter[object]] = {}
 
 
@@ -66,8 +67,13 @@ def _error(response: httpx.Response) -> AtollError:
     try:
         return from_problem(Problem.model_validate_json(response.content))
     except ValidationError:
+        said = f"{response.request.url} answered {response.status_code} with no explanation."
+        if response.status_code == _TOO_LARGE:
+            return TooLargeError(
+                said, hint="Has a proxy before the platform a limit for what is sent?"
+            )
         return UnavailableError(
-            f"{response.request.url} answered {response.status_code} with no explanation.",
+            said,
             hint="Is the address right, and is the platform up? `atoll status` tells.",
         )
 

@@ -82,6 +82,7 @@ ELSEWHERE: Final = {
     "image_wrong": "an agent told of what is not in the registry: below",
     "internal": "a bug: above",
     "quota_exceeded": "no room is left for its user: below",
+    "result_refused": "the service takes no such result: below",
 }
 """Reasons that no error's class has."""
 GENERAL: Final = {"conflict", "invalid", "unauthenticated"}
@@ -90,15 +91,25 @@ WHAT: Final = "Here it says what happened, and why."
 WHAT_TO_DO: Final = "Here it says what to do."
 
 
+NOWHERE: Final = ImageSaved(outcome="saved", digest="sha256:" + "0" * 64, added=1)
+"""Of an image that is not there."""
+UNTAKEN: Final = {
+    "too long": (NOWHERE.model_copy(update={"torn": ["x" * 4096] * 1100}), "larger than 4.2 MB"),
+    "of a later version": (NOWHERE.model_copy(update={"added": 128}), "result.saved.added"),
+}
+"""What an agent may tell that the service does not take, and what that says of it."""
+
+
 class Failing:
     """A saver of containers that end so."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.told = NOWHERE
 
     def save(self, work: Work) -> ImageSaved:
         if self.error is None:
-            return ImageSaved(outcome="saved", digest="sha256:" + "0" * 64, added=1)
+            return self.told
         raise self.error
 
     def look(self, order: LookOrder) -> Changes:
@@ -251,6 +262,25 @@ def test_an_image_that_is_not_there_is_saved_again(ends: Ends) -> None:
     said = ends.stopped(None, "image_wrong")
 
     assert said.startswith("Not saved yet: the agent's image is not as it should be.")
+    assert said.endswith("It is tried again; nothing is lost.")
+
+
+@pytest.mark.parametrize("which", UNTAKEN)
+def test_a_result_that_the_service_does_not_take_is_told_as_a_failure(
+    ends: Ends, which: str
+) -> None:
+    ends.saver.told, why = UNTAKEN[which]
+    try:
+        checkpoint = ends.asked(None)
+        said = ends.stopped(None, "result_refused")
+    finally:
+        ends.saver.told = NOWHERE
+
+    assert (checkpoint.status, checkpoint.reason) == (FAILED, "result_refused")
+    assert why in str(checkpoint.message)
+    assert "An administrator" in in_the_panel(checkpoint)
+    for logger in (outcome.__name__, node_results.__name__):
+        assert in_the_panel(checkpoint) in ends.logged(checkpoint.id, logger, "result_refused")
     assert said.endswith("It is tried again; nothing is lost.")
 
 

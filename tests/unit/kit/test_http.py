@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from atoll.kit.errors import UnavailableError
+from atoll.kit.errors import TooLargeError, UnavailableError
 from atoll.kit.http import Call, Connection
 
 
@@ -17,6 +17,7 @@ class Gateway(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
         self.away = 0
+        self.says = 503
         self.explained = False
         self.asked: list[str] = []
 
@@ -33,7 +34,7 @@ class Answering(BaseHTTPRequestHandler):
         self.server.asked.append(self.command)
         back = len(self.server.asked) > self.server.away
         body = b'"here"' if back else b'{"status": 503, "title": "Busy", "detail": "Full."}'
-        self.send_response(200 if back else 503)
+        self.send_response(200 if back else self.server.says)
         kind = "application/problem+json" if self.server.explained and not back else "text/html"
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -86,6 +87,14 @@ def test_what_the_service_says_at_the_end_of_patience_is_told(gateway: Gateway) 
     ):
         service.send(Call("GET", "datasets", str))
     assert len(gateway.asked) > 1
+
+
+def test_a_proxy_that_takes_no_request_so_long_is_understood_without_an_explanation(
+    gateway: Gateway,
+) -> None:
+    gateway.away, gateway.says = 1, 413
+    with Connection(gateway.url, "t") as service, pytest.raises(TooLargeError, match="413"):
+        service.send(Call("POST", "nodes", str))
 
 
 def test_a_change_that_was_not_delivered_waits_for_the_service(gateway: Gateway) -> None:
