@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from atoll import oci
+from atoll.agent.copying import Wishes
 from atoll.agent.errors import BaseGoneError
 from atoll.agent.leftovers import draft_of
 from atoll.agent.runtimes.container import Base, Tars
@@ -26,18 +27,20 @@ def bring(
     store: oci.Store,
     elsewhere: oci.Content | None,
     state: Path,
-    compression: Compression = Compression.ZSTD,
+    wishes: Wishes,
 ) -> oci.Image:
     """The base as it lies in `store` afterwards, with all its layers.
 
     A layer comes from the store itself, from the runtime's packed layers, from `elsewhere`, or is
     packed anew from the runtime's unpacked ones: the image has then another digest, and the same
-    content. Raises `BaseGoneError` for one that nobody has.
+    content. Raises `BaseGoneError` for one that nobody has, `CancelledError`, and `TooSlowError`
+    for one that takes longer than the wishes' limits say.
     """
     image = base.image or _manifest(base, elsewhere)
     if image is not None:
         missing = [layer for layer in image.manifest.layers if not store.has(layer.digest)]
-        copied = [layer for layer in missing if _copied(layer, (base.content, elsewhere), store)]
+        places = (base.content, elsewhere)
+        copied = [layer for layer in missing if _copied(layer, places, store, wishes)]
         if copied == missing:
             return image
     if base.tars is None:
@@ -47,9 +50,7 @@ def bring(
             hint="Push the image to the registry, or pull it on this node again.",
         )
     memory = _Memory(state / _MEMORY)
-    layers = [
-        _again(diff_id, base.tars, store, memory, compression) for diff_id in base.config.diff_ids
-    ]
+    layers = [_again(diff_id, base.tars, store, memory, wishes) for diff_id in base.config.diff_ids]
     return build(base.config, layers, {})
 
 
@@ -60,6 +61,8 @@ def _manifest(base: Base, elsewhere: oci.Content | None) -> oci.Image | None:
     for digest in base.digests:
         try:
             image = oci.load_image(elsewhere, digest)
+        except oci.CancelledError:
+            raise
         except oci.OciError:
             continue  # not there, not ours to read, or not reachable: it is packed anew instead
         if image.config.diff_ids == base.config.diff_ids:
@@ -68,7 +71,10 @@ def _manifest(base: Base, elsewhere: oci.Content | None) -> oci.Image | None:
 
 
 def _copied(
-    layer: oci.Descriptor, places: tuple[oci.Content | None, ...], store: oci.Store
+    layer: oci.Descriptor,
+    places: tuple[oci.Content | None, ...],
+    store: oci.Store,
+    wishes: Wishes,
 ) -> bool:
     """Whether one of these places had the layer, which now is in `store`."""
     for place in places:
@@ -76,7 +82,7 @@ def _copied(
             continue
         if isinstance(store, Adopting) and store.adopt(place, layer.digest):
             return True
-        oci.copy_blob(place, layer, store)
+        oci.copy_blob(place, layer, store, cancelled=wishes.cancelled, limits=wishes.limits)
         return True
     return False
 
@@ -89,13 +95,15 @@ def _offers(place: oci.Content, layer: oci.Descriptor) -> bool:
 
 
 def _again(
-    diff_id: oci.Digest, tars: Tars, store: oci.Store, memory: _Memory, compression: Compression
+    diff_id: oci.Digest, tars: Tars, store: oci.Store, memory: _Memory, wishes: Wishes
 ) -> oci.Descriptor:
+    compression = wishes.compression or Compression.ZSTD
     known = memory.get(diff_id)
     if known is not None and known.media_type == compression.value and store.has(known.digest):
         return known
     try:
-        packed = _packed(tars.tar(diff_id), store, diff_id, compression)
+        allowance = oci.Allowance(wishes.limits.seconds, wishes.cancelled)
+        packed = _packed(tars.tar(diff_id), store, diff_id, compression, allowance)
     except oci.MissingError as error:
         raise BaseGoneError(
             f"The layer {diff_id} of the container's image is gone from this node.",
@@ -106,7 +114,11 @@ def _again(
 
 
 def _packed(
-    tar: Iterator[bytes], store: oci.Store, diff_id: str, compression: Compression
+    tar: Iterator[bytes],
+    store: oci.Store,
+    diff_id: str,
+    compression: Compression,
+    allowance: oci.Allowance,
 ) -> oci.Descriptor:
     """A layer from its tar bytes, verified."""
     writer = store.writer()
@@ -114,6 +126,7 @@ def _packed(
     try:
         for data in tar:
             pipeline.write(data)
+            allowance.check()
         descriptor, written = pipeline.finish()
         if written != diff_id:
             raise BaseGoneError(

@@ -73,9 +73,8 @@ def commit(
                 hint="Stop it first, or save it live (--live).",
             )
         with runtime.base(container) as base, still_there(runtime, container):
-            compression = wishes.compression or base.readable
-            wishes = replace(wishes, compression=compression)
-            image = bring(base, store, elsewhere, state, compression)
+            wishes = replace(wishes, compression=wishes.compression or base.readable)
+            image = bring(base, store, elsewhere, state, wishes)
             _check_image(container, image, wishes.image, (store, elsewhere, base.content))
             own = own_layers(image, wishes.own, container)
             merging = _merging(

@@ -181,10 +181,13 @@ def _elsewhere(work: Work) -> Iterator[oci.Content | None]:
         if reference.repository == target.repository:
             yield None  # the target itself
             return
-        with RegistryStore(_registry(work, target), reference.repository) as store:
+        with RegistryStore(
+            _registry(work, target), reference.repository, cancelled=work.cancelled
+        ) as store:
             yield store
         return
-    with base_elsewhere(work.order.image, plain_http=False) as content:
+    image, cancelled = work.order.image, work.cancelled
+    with base_elsewhere(image, plain_http=False, cancelled=cancelled) as content:
         yield content
 
 

@@ -54,7 +54,9 @@ def target_of(image: str, *, layout: Path | None, plain_http: bool) -> Iterator[
 
 
 @contextmanager
-def base_elsewhere(name: str, *, plain_http: bool) -> Iterator[oci.Content | None]:
+def base_elsewhere(
+    name: str, *, plain_http: bool, cancelled: oci.Cancelled | None = None
+) -> Iterator[oci.Content | None]:
     """The repository that an image's name leads to; None where the name leads to no registry."""
     host = name.partition("/")[0]
     try:
@@ -64,12 +66,18 @@ def base_elsewhere(name: str, *, plain_http: bool) -> Iterator[oci.Content | Non
     if reference is None or not ("." in host or ":" in host):  # as docker tells hosts from users
         yield None
         return
-    with registry(reference, plain_http=plain_http, patience=_SECOND_CHOICE_S) as store:
+    with registry(
+        reference, plain_http=plain_http, patience=_SECOND_CHOICE_S, cancelled=cancelled
+    ) as store:
         yield store
 
 
 def registry(
-    reference: Reference, *, plain_http: bool, patience: float | None = None
+    reference: Reference,
+    *,
+    plain_http: bool,
+    patience: float | None = None,
+    cancelled: oci.Cancelled | None = None,
 ) -> RegistryStore:
     """The repository of an image in a registry, with the login of this account."""
     settings = Registry(
@@ -77,7 +85,7 @@ def registry(
     )
     if patience is not None:
         settings = replace(settings, patience=patience, connect=min(settings.connect, patience))
-    return RegistryStore(settings, reference.repository)
+    return RegistryStore(settings, reference.repository, cancelled=cancelled)
 
 
 def password_for(address: str) -> Password | None:

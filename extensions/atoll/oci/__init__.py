@@ -101,6 +101,7 @@ Errors: `InvalidImageError` (malformed), `UnsafeLayerError` (an attack), `LimitE
 room left), `IndexFileError`, `SourceError` (the directory cannot be read), `CancelledError`.
 """
 
+from .allowance import Allowance, Cancelled
 from .changes import Change, Changes, changes
 from .directory import REWRITE_LIMIT, DirectorySource, Rewrite
 from .errors import (
@@ -119,7 +120,7 @@ from .errors import (
 )
 from .image import Compression, Descriptor, Digest, Image, ImageConfig, Manifest
 from .index import Index
-from .layer import Cancelled, LayerResult, Progress, write_layer
+from .layer import LayerResult, Progress, write_layer
 from .layout import Collected, LayoutStore
 from .publish import append_layer, copy_blob, create_base, export, take_over
 from .reader import LayerReader, open_layer
@@ -142,6 +143,7 @@ from .walk import Exclude, index_of
 __all__ = [
     "DEFAULT_LIMITS",
     "REWRITE_LIMIT",
+    "Allowance",
     "BlobWriter",
     "Cancelled",
     "CancelledError",

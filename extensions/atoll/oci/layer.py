@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import zstandard
 from isal import isal_zlib
 
 from . import tar
-from .errors import CancelledError, LimitError, TooSlowError
+from .allowance import Allowance, Cancelled
+from .errors import LimitError
 from .image import Compression, Descriptor, Digest
 from .source import (
     DEFAULT_LIMITS,
@@ -45,8 +45,6 @@ _THREADS = 4  # more do not help: reading and hashing are then the slowest
 
 Progress = Callable[[int], None]
 """Called now and then with the logical bytes done so far."""
-Cancelled = Callable[[], bool]
-"""Asked now and then whether to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +111,9 @@ class _Watch:
         self.size = 0  # of the entries so far, the one at hand included
         self._done = 0
         self._attributes = 0  # bytes of them, so far
-        self._began = time.monotonic()
         self._limits = limits
         self._progress = progress
-        self._cancelled = cancelled
+        self._allowance = Allowance(limits.seconds, cancelled)
 
     def entry(self, entry: Entry) -> None:
         """Before an entry is read."""
@@ -151,13 +148,7 @@ class _Watch:
     def read(self, size: int) -> None:
         """After `size` bytes more."""
         self._done += size
-        if self._cancelled is not None and self._cancelled():
-            raise CancelledError("Saving was stopped before the layer was complete.")
-        if time.monotonic() - self._began > self._limits.seconds:
-            raise TooSlowError(
-                f"A layer took longer than {self._limits.seconds:,.0f} seconds.",
-                hint="Look at the disk that it is read from and at the store that it goes to.",
-            )
+        self._allowance.check()
         if self._progress is not None:
             self._progress(self._done)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from .allowance import Allowance, Cancelled
 from .errors import DigestError, InvalidImageError
 from .image import Compression, Descriptor, Digest, Image, base_config, build, compression_of
 from .layer import LayerResult, Pipeline, write_layer
 from .reader import tar_stream
-from .source import Entry, LeftOut
+from .source import DEFAULT_LIMITS, Entry, LeftOut, Limits
 from .store import Adopting, Content, Store, chunks, load_image
 
 BASE_NAME = "org.opencontainers.image.base.name"
@@ -136,12 +137,25 @@ def take_over(source: Content, blob: Descriptor, target: Store) -> None:
         copy_blob(source, blob, target)
 
 
-def copy_blob(source: Content, blob: Descriptor, target: Store) -> None:
-    """Copies one blob, verified; raises `MissingError`, `DigestError`, `StoreFullError`."""
+def copy_blob(
+    source: Content,
+    blob: Descriptor,
+    target: Store,
+    *,
+    cancelled: Cancelled | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
+    """Copies one blob, verified; raises `MissingError`, `DigestError`, `StoreFullError`.
+
+    Of the limits it keeps the time: `TooSlowError`. Raises `CancelledError`; the target then holds
+    nothing of it.
+    """
+    allowance = Allowance(limits.seconds, cancelled)
     writer = target.writer()
     try:
         for data in chunks(source, blob):
             writer.write(data)
+            allowance.check()
         writer.commit(blob.digest)
     finally:
         writer.abort()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
+from .allowance import Cancelled
 from .errors import InvalidImageError, MissingError, OciError
 from .image import (
     INDEX,
@@ -23,7 +24,7 @@ from .image import (
 from .registry_auth import scopes_for
 from .registry_download import BlobStream
 from .registry_errors import Answer, DeniedError, RegistryError, refusal
-from .registry_http import Cancelled, Session
+from .registry_http import Session
 from .registry_settings import Registry, checked_repository, checked_tag
 from .registry_upload import RegistryWriter, checked_answer, has_blob
 from .store import Content, put_blob

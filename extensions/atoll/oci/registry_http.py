@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from .allowance import Cancelled
 from .errors import CancelledError, OciError
 from .image import MAX_JSON
 from .registry_auth import Authorizer, Scopes
@@ -28,8 +29,6 @@ _LONGEST_PAUSE = 10.0  # seconds between tries, unless the registry asks for mor
 _SLICE = 0.1  # seconds between looks at whether we are to stop
 _PIECE = 256 << 10  # bytes given to the socket at once: it copies what it could not send yet
 _CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=30)
-
-Cancelled = Callable[[], bool]
 
 
 class Body(httpx.SyncByteStream):
@@ -59,6 +58,7 @@ class Patience:
 
     def wait(self, failure: OciError, least: float = 0.0) -> None:
         """Pauses before the next try, `least` seconds or more; raises `failure` where time is up."""
+        self.check()
         pause = max(least, self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         if time.monotonic() + pause > self._end:

@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .allowance import Cancelled
 from .errors import CancelledError, SourceError, room_needed
 from .image import Image
 from .index import Index
-from .layer import Cancelled, Progress
+from .layer import Progress
 from .reader import open_layer
 from .source import DEFAULT_LIMITS, LeftOut, Limits
 from .store import Store, load_image

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 from atoll import oci
+from atoll.checkpoints import client
 from atoll.checkpoints.models import CheckpointStatus
+from atoll.checkpoints.settings import NodeSettings
 from atoll.oci.publish import export
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_settings import AccessToken, Registry
 
+from tests.contract.agent.agents import HERE
 from tests.contract.agent.node import BASE, Node
 from tests.contract.agent.world import REPOSITORY, World, whole_world
 from tests.contract.registry.logins import certificates
@@ -26,7 +32,8 @@ _WRITTEN_S: Final = 0.3  # the registry's log has a request a moment after its a
 
 @pytest.fixture
 def world(node: Node, tmp_path: Path) -> Iterator[World]:
-    with whole_world(node, tmp_path) as found:
+    nodes = NodeSettings(name=HERE, look_every_s=3600, lease_s=3)  # a cancel is heard in a second
+    with whole_world(node, tmp_path, nodes=nodes) as found:
         yield found
         node.load_base()
 
@@ -135,3 +142,36 @@ def test_where_nobody_has_it_the_save_says_what_to_do_and_is_done_when_it_was_do
     assert (saved.status, saved.message) == (CheckpointStatus.READY, None)
     world.node.remove(container)
     runs(world, str(saved.digest))
+
+
+@contextmanager
+def in_trouble() -> Iterator[tuple[str, threading.Event]]:
+    """A registry that hangs up on everybody: its address, and whether somebody has asked."""
+    asked = threading.Event()
+
+    class Hanging(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked.set()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Hanging) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+
+
+def test_who_does_not_want_the_save_any_more_waits_for_no_other_registry(world: World) -> None:
+    world.node.load_base()
+    images = oci.LayoutStore(world.node.top / "images")
+    [digest] = [one.digest for one in images.images() if f"test:{one.name}" == BASE]
+    container = world.node.run("while :; do sleep 1; done")
+    unpacked_alone(world.node, oci.load_image(images, digest))
+    with in_trouble() as (address, asked):
+        world.begin("one", container, f"{address}/{BASES}@{digest}")
+        world.asked("one", live=True)
+        with world.agents.running():
+            assert asked.wait(60)
+            world.cluster.send(client.cancel(world.newest("one").id))
+            found = world.final("one")
+    world.node.remove(container)
+
+    assert (found.status, found.reason) == (CheckpointStatus.FAILED, "cancelled")
