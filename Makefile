@@ -102,15 +102,17 @@ test-kueue: $(STAMPS)/test images ## jobs beside Kueue, which it builds (needs G
 test-fast: $(STAMPS)/test native ## the tests that start no platform
 	@tests/run -n $(TEST_PROCESSES) -m "$(QUICK)" --ignore=tests/postgres tests
 
-test-thorough: test-examples test-moments ## both of these
+test-thorough: test-moments test-examples ## both of these
 
-test-examples: $(STAMPS)/test native ## more random examples, the same ones in every run; a minute of attacks; a hundred cycles
-	@ATOLL_EXAMPLES=5 ATOLL_ATTACK_SECONDS=60 tests/run -n 3 --timeout=1800 --durations=5 \
-	  tests/contract/overlay tests/contract/test_oci_tools.py tests/contract/agent/test_cycles.py \
-	  tests/unit/oci/test_directory.py tests/unit/jobs/test_state_machine.py tests/unit/checkpoints/test_node_queue.py
-
-test-moments: $(STAMPS)/test native ## kill -9 at every moment; make test has every third of them
+test-moments: $(STAMPS)/test native ## kill -9 at every moment, of which make test has a third; a minute of attacks; a hundred cycles
+	@ATOLL_ATTACK_SECONDS=60 tests/run -n 3 --timeout=1800 --durations=5 tests/contract/overlay/test_attacks.py \
+	  tests/contract/overlay/test_tiny_files.py tests/contract/agent/test_cycles.py
 	@tests/run -n $(TEST_PROCESSES) -m thorough tests
+
+test-examples: $(STAMPS)/test native ## five times the random examples, the same ones in every run
+	@ATOLL_EXAMPLES=5 tests/run -n 3 --timeout=1800 --durations=5 tests/contract/overlay tests/contract/test_oci_tools.py \
+	  tests/unit/oci/test_directory.py tests/unit/jobs/test_state_machine.py tests/unit/checkpoints/test_node_queue.py \
+	  --deselect tests/contract/overlay/test_attacks.py --deselect tests/contract/overlay/test_tiny_files.py
 
 test-crio: $(STAMPS)/test native ## the agent beside a real CRI-O, which it builds (needs Go and a C compiler; minutes)
 	@tests/install-crio

@@ -16,13 +16,15 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.bench_engine import Row, alone
+from tests.benchmarks.bench_oci import _spread
 from tests.contract.agent.node import BASE, Node, running_node, until
 
 _RUNS = 3
+_PEER_RUNS = 2
 _WRITER = """
 while [ ! -e /signs/go ]; do sleep 0.1; done
 n=0; while :; do i=0; while [ $i -lt 10 ]; do n=$((n+1)); i=$((i+1));
-echo $n > /data/p0/d0/live-$((n % 1000)); done; sleep 0.095; done
+echo $n > /data/p0/d$((n % 100))/live-$((n % 1000)); done; sleep 0.095; done
 """
 MEGABYTE = 1 << 20
 
@@ -70,38 +72,28 @@ def frozen(node: Node, area: Path, files: int) -> list[Row]:
     """How long a container with a writer stands still."""
     identity, upper = waiting(node, files, area / f"signs-{files}")
     (area / f"signs-{files}" / "go").touch()
-    until((upper / "data/p0/d0/live-50").exists, "it writes", 30)
+    until((upper / "data/p0/d50/live-50").exists, "it writes", 30)
     ours, memory = [], []
     for _ in range(_RUNS):
         seconds, resident = saved(node, identity, area, "live")
         ours.append(seconds)
         memory.append(resident / MEGABYTE)
     peer = []
-    if files < 100_000:
+    for _ in range(_PEER_RUNS):
         began = time.perf_counter()
         node.ctr("tasks", "pause", identity)
-        command = [
-            "ctr",
-            "-a",
-            str(node.socket),
-            "-n",
-            node.namespace,
-            "snapshots",
-            "diff",
-            identity,
-        ]
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        command = ["ctr", "-a", str(node.socket), "-n", node.namespace, "snapshots", "diff"]
+        subprocess.run([*command, identity], stdout=subprocess.DEVNULL, check=True)
         node.ctr("tasks", "resume", identity)
         peer.append(time.perf_counter() - began)
     node.remove(identity)
     name = f"live: a writer of 100 files a second among {files:,}"
     row = alone(f"{name}: frozen", ours, "s", "≤ 0.5 s", met=max(ours) <= 0.5)
-    if peer:
-        row |= {
-            "peer": peer[0],
-            "peer_name": "containerd's Diff, frozen throughout",
-            "ratio": peer[0] / statistics.median(ours),
-        }
+    row |= {
+        "peer": statistics.median(peer),
+        "peer_name": f"containerd's Diff, frozen throughout {_spread(peer)}",
+        "ratio": statistics.median(peer) / statistics.median(ours),
+    }
     return [row, alone(f"{name}: resident", memory, "MB", "≤ 200 MB", met=max(memory) <= 200)]
 
 

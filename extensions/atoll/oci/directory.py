@@ -16,7 +16,7 @@ from .errors import must_be_readable
 from .index import UNKNOWN, Index
 from .source import DEFAULT_LIMITS, NO_XATTRS, Entry, Kind, LeftOut, Limits, Packed, Room
 from .sparse import has_holes, pieces
-from .walk import OPEN_DIRECTORY, Exclude, Found, Listing, Walk, settle
+from .walk import OPEN_DIRECTORY, Exclude, Found, Inode, Listing, Walk, settle
 
 Rewrite = Callable[[Entry, bytes], bytes | None]
 """Gives a file's content as it should be saved, or None to save it as it is."""
@@ -51,8 +51,8 @@ class WalkedSource:
         self._attributes = attributes
         self._rewrite = rewrite
         self._torn: list[bytes] = []
-        self._first_names: dict[tuple[int, int], bytes] = {}  # of inodes in the image
-        self._written: set[tuple[int, int]] = set()  # inodes of files in this layer
+        self._first_names: dict[Inode, bytes] = {}  # of inodes in the image
+        self._written: set[Inode] = set()  # inodes of files in this layer
         self._current: _Current | None = None
         self._complete = False
 
@@ -166,7 +166,7 @@ class WalkedSource:
 
     def _file(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
         path = listing.full(name)
-        inode = (status.st_dev, status.st_ino)
+        inode = self._walk.inode(status)
         if status.st_nlink > 1 and inode in self._first_names:
             yield self._entry(path, Kind.HARDLINK, status, link=self._first_names[inode])
             return
@@ -208,7 +208,7 @@ class WalkedSource:
         self._current = _Current(entry, descriptor, has_holes(status), rewritten)
         yield entry
         if status.st_nlink > 1:
-            inode = (status.st_dev, status.st_ino)
+            inode = self._walk.inode(status)
             self._first_names[inode] = path
             self._written.add(inode)
         if _changes_seen(status, os.fstat(descriptor)):
@@ -221,7 +221,7 @@ class WalkedSource:
 
     def _linked(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
         """An unchanged file with several names: a link again where another name was just written."""
-        inode = (status.st_dev, status.st_ino)
+        inode = self._walk.inode(status)
         if inode in self._written:
             yield self._entry(
                 listing.full(name), Kind.HARDLINK, status, link=self._first_names[inode]

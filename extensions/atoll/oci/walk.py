@@ -37,6 +37,10 @@ Found = tuple[bytes, os.stat_result]
 """A name in a directory, and what is there."""
 
 
+Inode = int | tuple[int, int]
+"""Which file it is: a number alone on the file system of the walk, since there may be a million."""
+
+
 @dataclass(slots=True)
 class Listing:
     """One directory: everything in it, and what of it differs from the index."""
@@ -140,6 +144,12 @@ class Walk:
                 yield from self._walk(child, full, depth + 1)
             finally:
                 os.close(child)
+
+    def inode(self, status: os.stat_result) -> Inode:
+        """Which file this is the status of."""
+        if status.st_dev == self._device:
+            return status.st_ino
+        return status.st_dev, status.st_ino
 
     def _wanted(self, _path: bytes, _changed: bool) -> bool:
         return True
