@@ -122,7 +122,7 @@ class Authorizer:
         if answer.status in (401, 403):
             raise DeniedError(
                 f"The token service at {host} does not accept us for {' '.join(scopes)}.",
-                hint="Are the user and password in the settings right, and may they do this?",
+                hint="Are the user and password of the login right, and may they do this?",
             )
         if not answer.good:
             raise refusal(answer, "getting a token", host)
@@ -153,7 +153,8 @@ class Authorizer:
             raise DeniedError(
                 f"The registry {self._registry.address} wants its password sent to another host: "
                 f"{parts.netloc}.",
-                hint="If that is its token service, add the host to the registry's realms.",
+                hint="A login goes to the registry's own address alone: take one whose token service is"
+                " there, or log out of this one where it lets everybody read.",
             )
         return challenge.realm, {"authorization": header}
 

@@ -136,7 +136,8 @@ def _denied(answer: Answer, doing: str, place: str) -> DeniedError:
     if answer.status == 401:
         return DeniedError(
             f"The registry wants to know who we are before {doing} ({place}){said}",
-            hint="Give the registry's user and password in the settings.",
+            hint="Log in to it with `docker login` or `podman login`; the platform's own registry must"
+            " have the platform as its token issuer.",
         )
     return DeniedError(
         f"The registry does not allow {doing} ({place}){said}",

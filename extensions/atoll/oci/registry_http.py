@@ -152,7 +152,8 @@ class Session:
         if "CERTIFICATE_VERIFY_FAILED" in reason:
             return RegistryAwayError(
                 f"The certificate of {self.registry.address} is not trusted ({reason}).",
-                hint="Give the registry's CA certificate in the settings.",
+                hint="Name a PEM file that has its CA's certificate, and the system's, in the"
+                " environment variable SSL_CERT_FILE; in the chart give it as registry.ca.",
             )
         return RegistryAwayError(
             f"The registry {self.registry.address} cannot be reached while {doing} ({reason}).",
