@@ -1,8 +1,9 @@
-"""A real registry (Debian's docker-registry) on a loopback port, set up as a test wants it."""
+"""A real registry on a loopback port, set up as a test wants it: Debian's docker-registry, or ATOLL_REGISTRY."""
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from atoll.oci.registry_settings import Registry
 
+PROGRAM = os.environ.get("ATOLL_REGISTRY", "docker-registry")
+"""Another version of it: the path of distribution's `registry`."""
 _START_S = 20.0  # far more than it takes; a machine under load
 QUICK = {"connect": 2.0, "silence": 5.0, "patience": 10.0, "backoff": 0.02}
 """Time limits for tests: a failure shows soon."""
@@ -91,7 +94,7 @@ def started(
     log = place / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*within, "docker-registry", "serve", str(place / "config.yml")],
+            [*within, PROGRAM, "serve", str(place / "config.yml")],
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:

@@ -125,7 +125,7 @@ def test_a_forgotten_upload_of_a_large_blob_says_that_the_save_is_to_be_repeated
     reached = dataclasses.replace(
         registry.reached(chunk=PIECE, replay=2 * PIECE), address=faults.address
     )
-    faults.on("PATCH", "uploads", resets_after(1000), skip=2)
+    faults.on("PATCH", "uploads", answers(404, body=error("BLOB_UPLOAD_UNKNOWN")), skip=2)
     with RegistryStore(reached, repository) as store:
         with pytest.raises(UploadLostError, match="Save again"):
             pushed(store, 5 * MIB)

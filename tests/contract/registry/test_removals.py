@@ -23,7 +23,7 @@ from atoll.kit.home import Home
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_settings import AccessToken
 
-from tests.contract.registry.servers import Running, free_port, started
+from tests.contract.registry.servers import PROGRAM, Running, free_port, started
 from tests.databases import url_of
 from tests.service.nodes.cluster import NODE, Cluster, eventually
 from tests.service.whole import no_flights, whole_service
@@ -145,7 +145,7 @@ def test_what_is_no_longer_kept_goes_and_what_continues_from_it_is_whole(
 
     assert second in registry.images(REPOSITORY)
     config = tmp_path / "registry" / "config.yml"
-    collect = ["docker-registry", "garbage-collect", "--delete-untagged=true", str(config)]
+    collect = [PROGRAM, "garbage-collect", "--delete-untagged=true", str(config)]
     subprocess.run(collect, check=True, capture_output=True)
     tokens = RegistryTokens(cluster.home, issuer="atoll", service="registry")
     issued = tokens.issue(REPOSITORY, "pull", save="test")
