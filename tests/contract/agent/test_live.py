@@ -33,12 +33,18 @@ def test_a_running_container_is_saved_only_where_that_was_asked_for(
     node.remove(identity)
 
 
-def test_a_paused_container_is_saved_and_stays_paused(
-    node: Node, runtime: Containerd, store: oci.LayoutStore, tmp_path: Path
-) -> None:
+def paused(node: Node, runtime: Containerd) -> str:
+    """A container that has written /srv/x and stands still."""
     identity = node.run(f"echo x > /srv/x; {FOREVER}")
     until((runtime.find(identity).upper / "srv" / "x").exists, "it writes")
     node.ctr("tasks", "pause", identity)
+    return identity
+
+
+def test_a_paused_container_is_saved_and_stays_paused(
+    node: Node, runtime: Containerd, store: oci.LayoutStore, tmp_path: Path
+) -> None:
+    identity = paused(node, runtime)
     saved = save(runtime, identity, store, tmp_path / "state")
     assert "srv/x" in paths(store, saved)
     assert node.state(identity) == "PAUSED"
@@ -49,9 +55,7 @@ def test_a_paused_container_is_saved_and_stays_paused(
 def test_a_paused_container_that_goes_on_meanwhile_is_not_saved_as_one_at_rest(
     node: Node, runtime: Containerd, store: oci.LayoutStore, tmp_path: Path
 ) -> None:
-    identity = node.run(f"echo x > /srv/x; {FOREVER}")
-    until((runtime.find(identity).upper / "srv" / "x").exists, "it writes")
-    node.ctr("tasks", "pause", identity)
+    identity = paused(node, runtime)
 
     def goes_on(_: int) -> None:
         if node.state(identity) == "PAUSED":

@@ -13,9 +13,11 @@ import pytest
 from atoll import oci
 from atoll.agent.commit import commit
 from atoll.agent.copying import Wishes
-from atoll.agent.runtimes.container import Base, Container, ImageReference, State
+from atoll.agent.runtimes.container import Base, Container
 from atoll.agent.target import base_elsewhere
 from atoll.oci.image import Compression, base_config, build, digest_of
+
+from tests.unit.agent.containers import ended
 
 PIECE: Final = 1 << 20
 PIECES: Final = 8
@@ -49,17 +51,7 @@ class Node:
         self._image = build(config, [layer], {})
         for name in ("upper", "lower"):
             (top / name).mkdir()
-        self._container = Container(
-            runtime="test",
-            id="c",
-            name="c",
-            state=State.EXITED,
-            pid=None,
-            image=ImageReference("x"),
-            snapshotter="overlayfs",
-            upper=top / "upper",
-            lowers=(top / "lower",),
-        )
+        self._container = ended(top / "upper", top / "lower")
 
     def find(self, _container: str) -> Container:
         return self._container

@@ -9,7 +9,6 @@ from atoll import oci
 from atoll.agent.commit import Saved
 from atoll.agent.copying import Copied
 from atoll.agent.own import Own
-from atoll.agent.runtimes.container import Container, ImageReference, State
 from atoll.agent.told import seen, told
 from atoll.agent.what_changed import Report
 from atoll.checkpoints.models import Changes, DirectoryChange, Package, PackageKind
@@ -25,6 +24,8 @@ from atoll.checkpoints.node_models import (
 from atoll.kit.http import Call
 from atoll.oci.image import MANIFEST
 
+from tests.unit.agent.containers import ended
+
 DIGEST = oci.Digest("sha256:" + "0" * 64)
 PROXY_MOST = 1 << 20  # nginx's client_max_body_size, where nobody set it
 LONG = "/".join(["\N{GRINNING FACE}" * 60] * 70)[:4096]  # four bytes for nearly each character
@@ -32,17 +33,7 @@ LONG = "/".join(["\N{GRINNING FACE}" * 60] * 70)[:4096]  # four bytes for nearly
 
 def saved(copied: Copied) -> Saved:
     """A save of a container that nobody sees here."""
-    container = Container(
-        runtime="test",
-        id="c",
-        name="c",
-        state=State.EXITED,
-        pid=None,
-        image=ImageReference("x"),
-        snapshotter="overlayfs",
-        upper=Path("/nowhere"),
-        lowers=(),
-    )
+    container = ended(Path("/nowhere"))
     image = oci.Descriptor(MANIFEST, DIGEST, 1)
     return Saved(container, image, DIGEST, Own(), copied, size=3, packed=2, entries=1, seconds=0.5)
 

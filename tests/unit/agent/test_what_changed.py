@@ -7,9 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from atoll.agent.runtimes.container import Container, ImageReference, State
 from atoll.agent.what_changed import Report, what_changed
 from atoll.checkpoints.models import PackageKind
+
+from tests.unit.agent.containers import ended
 
 ENV = "opt/environment/lib/python3.11/site-packages"
 PLATFORM = "opt/atoll/lib/python3.11/site-packages"
@@ -54,18 +55,7 @@ class Box:
             root.mkdir()
 
     def report(self, own: int = 1) -> Report:
-        container = Container(
-            runtime="test",
-            id="c",
-            name="c",
-            state=State.EXITED,
-            pid=None,
-            image=ImageReference("x"),
-            snapshotter="overlayfs",
-            upper=self.upper,
-            lowers=(self.own, self.base),
-            targets=(b"home",),
-        )
+        container = ended(self.upper, self.own, self.base, targets=(b"home",))
         return what_changed(container, own)
 
     def packages(self) -> set[tuple[str, str | None, str | None]]:
