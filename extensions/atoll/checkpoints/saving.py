@@ -15,7 +15,7 @@ from atoll.checkpoints.asked import adopt, moot
 from atoll.checkpoints.directory import EnvironmentDirectory, QuotaError, Saved
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, ServerStatus, ServerTarget, Trigger
-from atoll.checkpoints.private import SECRETS
+from atoll.checkpoints.private import SECRETS, private
 from atoll.checkpoints.store import CheckpointRow, HoldRow, ServerRow
 from atoll.kit import words
 from atoll.kit.errors import AtollError, FullError, UnavailableError
@@ -278,6 +278,7 @@ def unchanged(
         store.delete_checkpoints(session, [row])
         return
     before = store.known_checkpoint(session, server.user, digest)
+    known = private(session, digest)
     own = before is not None and before.user == server.user  # else somebody shared it
     if own and before is not None:
         adopt(session, before, Trigger(row.trigger))
@@ -286,8 +287,8 @@ def unchanged(
         session,
         row,
         status=CheckpointStatus.READY,
-        reason=None,
-        message="Nothing had changed.",
+        reason=known.reason if known is not None else None,
+        message="Nothing had changed." + (f" {known.message}" if known is not None else ""),
         digest=digest,
         parent=before.parent if before is not None else None,
         base=before.base if before is not None else ground.base,
