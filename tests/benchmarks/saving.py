@@ -1,7 +1,7 @@
-"""One save in a process of its own, as modest as the agent: `SOCKET NAMESPACE CONTAINER REGISTRY STATE [live]`.
+"""One save in a process of its own, modest as the agent: `SOCKET NAMESPACE CONTAINER REGISTRY STATE [live] [LAYER…]`.
 
-Prints a line when it begins; then the seconds that the container stood still, and the most memory that was
-resident, in bytes.
+The layers of its image that are named become one with what it changed. Prints a line when it begins; then the
+seconds that the container stood still, the most memory that was resident, in bytes, and the image's layers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from atoll import oci
-from atoll.agent.commit import commit
+from atoll.agent.commit import Saved, commit
+from atoll.agent.copying import Wishes
 from atoll.agent.priority import be_modest
 from atoll.agent.runtimes.containerd import Containerd
 from atoll.oci.registry import RegistryStore
@@ -27,24 +28,27 @@ def most_resident() -> int:
     return int(peak) * 1024
 
 
-def main(socket: str, namespace: str, container: str, target: str, state: str, *live: str) -> None:
+def main(socket: str, namespace: str, container: str, target: str, state: str, *how: str) -> None:
     be_modest()
     print("it begins", flush=True)
     runtime = Containerd(Path(socket), namespace)
-    if target.startswith("/"):
-        saved = commit(
-            runtime,
-            container,
-            oci.LayoutStore(Path(target)),
-            "x",
-            live=bool(live),
-            state=Path(state),
+    own = frozenset(how) - {"live"}
+    wishes = Wishes(own=own, most_layers=1 if own else 0)
+
+    def saved_in(store: oci.LayoutStore | RegistryStore) -> Saved:
+        return commit(
+            runtime, container, store, "x", live="live" in how, state=Path(state), wishes=wishes
         )
+
+    if target.startswith("/"):
+        saved = saved_in(oci.LayoutStore(Path(target)))
     else:
         with RegistryStore(Registry(target, plain_http=True), "users/ada") as store:
-            saved = commit(runtime, container, store, "x", live=bool(live), state=Path(state))
+            saved = saved_in(store)
     runtime.close()
-    print(saved.copied.frozen_s, most_resident())
+    assert saved.copied.merged == bool(own)
+    layers = [layer.digest for layer in saved.image.manifest.layers]
+    print(saved.copied.frozen_s, most_resident(), *layers)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,8 @@ def acl(user: int) -> bytes:
 
 def _sparse(path: bytes, _: bytes, value: int) -> None:
     with Path(os.fsdecode(path)).open("wb") as file:
-        file.truncate(value)
-        file.seek(value // 2)
+        file.truncate(4 * value)
+        file.seek(2 * value)
         file.write(b"data")
 
 
@@ -179,6 +179,7 @@ def plant(root: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"planted" * number)
     os.link(root / "a" / "b", root / "a" / "a" / "a")
+    _sparse(os.fsencode(root / "lib"), b"", 1 << 20)
 
 
 def do(root: Path, step: Step) -> None:
@@ -261,6 +262,18 @@ def differences(
         for path in sorted(one.keys() | two.keys())
         if one.get(path) != two.get(path)
     }
+
+
+def holes_filled(expected: Path, actual: Path) -> list[Path]:
+    """Files of `expected` with holes that are filled in `actual`: with more than a MiB for each block, and one."""
+    found = []
+    for path in expected.rglob("*"):
+        before = path.lstat()
+        if stat.S_ISREG(before.st_mode) and before.st_blocks * 512 < before.st_size:
+            after = (actual / path.relative_to(expected)).lstat()
+            if after.st_blocks * 512 > (before.st_blocks // 8 + 1) << 20:
+                found.append(path)
+    return found
 
 
 def specials(root: Path) -> list[Path]:

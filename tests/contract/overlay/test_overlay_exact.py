@@ -23,6 +23,7 @@ from tests.contract.overlay.mounts import (
     do,
     everything,
     files,
+    holes_filled,
     mounted,
     mounted_by_nobody,
     specials,
@@ -97,6 +98,7 @@ def test_base_and_two_layers_unpack_to_what_the_mount_shows(
                 image = append(store, image, OverlaySource(overlay.upper, lowers), f"{number}")
                 unpack(store, image.digest, top / "ours", owner=True, setuid=True)
                 assert differences(overlay.merged, top / "ours") == {}
+                assert holes_filled(overlay.merged, top / "ours") == []
                 theirs = umoci_unpack(store, image, top / f"umoci-{number}")
                 assert differences(overlay.merged, theirs) == {}
                 assert_changes_are_told(overlay)
