@@ -32,11 +32,25 @@ def thaw(file: str, value: str) -> bool:
     return True
 
 
+def survive(score: str = "/proc/self/oom_score_adj") -> None:
+    """Asks the kernel to spare us where the agent's memory ends, and the agent with it.
+
+    The kubelet has it end all processes of a container then (`memory.oom.group` of cgroup v2), but those
+    with this score (Linux, admin-guide/cgroup-v2).
+    """
+    try:
+        with open(score, "w") as file:  # noqa: PTH123 - pathlib would triple the time to start
+            file.write("-1000")
+    except OSError:
+        return  # CAP_SYS_RESOURCE may do that; without it the next agent thaws
+
+
 def main() -> None:
     """Watch until one of the three things happens."""
     limit_s, file, value, record = float(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    survive()
     os.write(1, b"r")
     ready, _, _ = select.select([0], [], [], limit_s)
     if ready and os.read(0, 1) == b"d":
@@ -44,7 +58,7 @@ def main() -> None:
     until = time.monotonic() + _GIVE_UP_S
     while not thaw(file, value) and time.monotonic() < until:
         time.sleep(_AGAIN_S)
-    if os.path.exists(record):  # noqa: PTH110 - pathlib would triple the time to start
+    if os.path.exists(record):  # noqa: PTH110
         os.unlink(record)  # noqa: PTH108
     try:
         os.write(1, b"t")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
+from atoll.agent import watchdog
 from atoll.agent.cgroups import Freezer, freezer_of
 from atoll.agent.errors import FreezeError
 from atoll.agent.freeze import LIMIT_S, frozen, thaw_leftovers
@@ -215,6 +216,25 @@ def test_a_killed_agents_container_goes_on_at_once(box: Box, tmp_path: Path) -> 
     end(agent)
     box.goes_on()
     until(lambda: list((tmp_path / "state").iterdir()) == [], "the note is removed")
+
+
+def test_the_kernel_spares_the_watchdog_where_the_agents_memory_ends(
+    box: Box, tmp_path: Path
+) -> None:
+    box.start(COUNTER)
+    agent = start_agent(box, tmp_path / "state")
+    score = Path(f"/proc/{watchdog_of(agent)}/oom_score_adj").read_text()
+    end(agent)
+    box.goes_on()
+    # What root may do here: some sandboxes let nobody lower it.
+    may = subprocess.run(["sh", "-c", "echo -1000 >/proc/self/oom_score_adj"], check=False)
+    assert score == ("-1000\n" if may.returncode == 0 else "0\n")
+
+
+def test_a_watchdog_asks_to_be_spared_and_watches_where_it_may_not(tmp_path: Path) -> None:
+    watchdog.survive(str(tmp_path / "score"))
+    assert (tmp_path / "score").read_text() == "-1000"
+    watchdog.survive(str(tmp_path))  # a directory: it cannot be written
 
 
 def test_a_hanging_agents_container_goes_on_after_the_limit(box: Box, tmp_path: Path) -> None:
