@@ -268,6 +268,9 @@ def _options(given: list[str]) -> dict[str, JsonValue]:
 def _seen_by_platform(path: str) -> str:
     """A path that is here, on the platform's own machine, in full; any other as it was given."""
     here = Path(path)
-    if here.is_absolute() or not here.exists():
+    if here.is_absolute() or not session.on_this_machine(session.find().url):
         return path
-    return str(here.absolute()) if session.on_this_machine(session.find().url) else path
+    if here.exists():
+        return str(here.absolute())
+    console.say(f"{path!r} is not in {Path.cwd()}; the platform looks for it in its own place.")
+    return path

@@ -34,6 +34,14 @@ class Ground:
         where = locations.allowed(owner, self.home, self.settings)
         return locations.placed(location, where).model_dump(mode="json")
 
+    def there(self, location: Location, owner: str) -> dict[str, object]:
+        """The same of a path that somebody wrote; raises InvalidError also where it begins in a
+        folder that has nothing there."""
+        where = locations.allowed(owner, self.home, self.settings)
+        found = locations.placed(location, where)
+        locations.check_there(location.path, found, where)
+        return found.model_dump(mode="json")
+
     def new(self, owner: str, name: str, location: dict[str, object]) -> DatasetRow:
         """A dataset that is to be looked at as soon as it is added."""
         moment = self.clock()

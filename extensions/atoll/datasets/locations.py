@@ -84,6 +84,25 @@ def placed(location: Location, where: Allowed) -> Location:
     return location.model_copy(update={"path": str(path)})
 
 
+def check_there(said: str, placed: Location, where: Allowed) -> None:
+    """Raise InvalidError where a path that is not absolute names nothing, saying where it began.
+
+    Whoever writes one may have meant another folder. An absolute path may be of what comes later.
+    """
+    if Path(said).is_absolute():
+        return
+    try:
+        os.lstat(placed.path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidError(
+            f"There is nothing at {_shown(said)!r} in {where.roots[0]}.",
+            hint="That is where a path begins that is not absolute. Give the path from there, or"
+            " the whole path.",
+        ) from None
+    except OSError:
+        return  # the probe says what is wrong with it
+
+
 def _files(root: Path, where: Allowed) -> Iterator[Path]:
     """The files in and below a folder; raises ForbiddenError for a link that leads outside."""
     for folder, names, files in os.walk(root, onerror=_unlisted):

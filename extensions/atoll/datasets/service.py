@@ -108,14 +108,14 @@ class Datasets:
     def add(self, caller: Caller, request: DatasetRequest) -> Dataset:
         """Register a dataset; it is probed from now on.
 
-        Raises InvalidError, ForbiddenError where the location is not allowed, and ConflictError
-        where the owner has one of this name.
+        Raises InvalidError where nothing is there, ForbiddenError where the location is not
+        allowed, and ConflictError where the owner has one of this name.
         """
         if request.platform:
             caller.require(ADMIN)
         name = checked_name(request.name, "dataset")
         owner = PLATFORM if request.platform else caller.name
-        row = self.ground.new(owner, name, self.ground.placed(request.location, owner))
+        row = self.ground.new(owner, name, self.ground.there(request.location, owner))
         row.description, row.wanted_format = request.description, readable(request.format)
         try:
             with self._database.write() as session:
@@ -136,7 +136,7 @@ class Datasets:
             row = _managed(session, caller, ref)
             values: dict[str, object] = {}
             if change.location is not None:
-                values["location"] = self.ground.placed(change.location, row.owner)
+                values["location"] = self.ground.there(change.location, row.owner)
             if "format" in change.model_fields_set:
                 values["wanted_format"] = readable(change.format)
             if values:
@@ -265,7 +265,9 @@ def _managed(session: Session, caller: Caller, ref: str) -> DatasetRow:
 def _taken(owner: str, name: str) -> ConflictError:
     whose = "The platform has" if owner == PLATFORM else "You have"
     return ConflictError(
-        f"{whose} a dataset {name!r} already.", hint="Choose another name, or remove that one."
+        f"{whose} a dataset {name!r} already.",
+        hint=f"Say where it is now (`atoll datasets change {name} --path PATH`), choose another"
+        " name, or remove it.",
     )
 
 

@@ -24,8 +24,35 @@ def test_a_path_that_is_here_is_meant_from_here(ada: Shell, sales: Path, home: H
     added = here.json("datasets", "add", "from-here", sales.name)
     assert added["location"]["path"] == str(sales)
     assert added["status"] == "ready"
-    nowhere = here.json("datasets", "add", "not-here", "nothing.csv", status=1)
-    assert nowhere["location"]["path"] == str(home.homes / "ada" / "nothing.csv")
+
+
+def test_a_path_that_is_nowhere_is_refused_with_the_places_it_was_looked_for(
+    ada: Shell, home: Home
+) -> None:
+    said = ada.atoll("datasets", "add", "not-here", "nothing.csv", status=2).stderr
+    said = " ".join(said.split())
+    assert f"is not in {ada.folder}" in said
+    assert f"There is nothing at 'nothing.csv' in {home.homes / 'ada'}." in said
+    ada.atoll("datasets", "show", "not-here", status=4)
+
+
+def test_a_path_that_is_not_here_is_meant_from_the_home(ada: Shell, home: Home) -> None:
+    own = home.homes / "ada" / "own.csv"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("a\n1\n")
+    added = ada.json("datasets", "add", "from-home", own.name)
+    assert (added["location"]["path"], added["status"]) == (str(own), "ready")
+    refused = ada.atoll("datasets", "change", "from-home", "--path", "gone.csv", status=2).stderr
+    assert str(own.parent) in refused
+    assert ada.json("datasets", "show", "from-home")["location"]["path"] == str(own)
+    ada.atoll("datasets", "remove", "from-home", "--yes")
+
+
+def test_a_name_that_is_taken_is_told_how_to_change_it(ada: Shell, sales: Path) -> None:
+    ada.json("datasets", "add", "twice", str(sales))
+    said = ada.atoll("datasets", "add", "twice", str(sales), status=5).stderr
+    assert "atoll datasets change twice --path" in said
+    ada.atoll("datasets", "remove", "twice", "--yes")
 
 
 def test_a_dataset_is_added_looked_at_loaded_and_removed(ada: Shell, sales: Path) -> None:

@@ -57,17 +57,29 @@ def test_the_platforms_data_the_operators_folders_and_ones_own_home(
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "/etc/shadow", "/", "/proc/self/environ", "/dev/zero", "/tmp", "~root/x.csv"],
+    ["/etc/passwd", "/etc/shadow", "/", "/proc/self/environ", "/dev/zero", "/tmp"],
 )
 def test_anything_else_is_refused_and_nothing_is_kept(atoll: Atoll, path: str) -> None:
-    if path.startswith("~"):  # no such thing as others' homes: it is a folder's name
-        assert atoll.added("x", path).reason == "not_found"
-        return
     with pytest.raises(ForbiddenError) as error:
         atoll.register("x", path)
     assert path in error.value.detail
     assert str(atoll.home.data) in (error.value.hint or "")
     assert atoll.send(client.datasets()).items == []
+
+
+@pytest.mark.parametrize("path", ["t.csv", "deep/t.csv", "~/t.csv", "~root/x.csv", "t.csv/x"])
+def test_a_path_that_is_not_absolute_and_names_nothing_is_refused(atoll: Atoll, path: str) -> None:
+    if path == "t.csv/x":  # a folder in its name is a file
+        table(atoll.home.homes / "ada")
+    # `~root` is a folder's name: there is no such thing as others' homes
+    with pytest.raises(InvalidError, match="There is nothing at") as error:
+        atoll.register("x", path)
+    assert str(atoll.home.homes / "ada") in error.value.detail
+    assert atoll.send(client.datasets()).items == []
+
+
+def test_an_absolute_path_may_be_of_what_comes_later(atoll: Atoll) -> None:
+    assert atoll.added("x", atoll.home.data / "later.csv").reason == "not_found"
 
 
 @pytest.mark.parametrize(
