@@ -102,6 +102,7 @@ def test_the_platform_finds_the_environments_kernel_and_is_told_what_it_must_kno
     assert program.startswith(f"#!{prefix}/bin/python -Ps\n")
     told = PyFileConfigLoader("jupyter_server_config.py", str(prefix / "etc/jupyter")).load_config()
     assert told.ServerApp.terminado_settings == {"shell_command": ["/bin/bash"]}
+    assert (told.LabApp.extension_manager, told.PluginManager.level) == ("readonly", "user")
     assert told.NotebookNotary.store_factory.__name__ == "SignatureFile"
     history = PyFileConfigLoader("ipython_config.py", str(tmp_path / "ipython")).load_config()
     assert history.HistoryManager.hist_file.startswith("/tmp/")

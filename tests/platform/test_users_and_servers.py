@@ -86,6 +86,22 @@ def test_what_is_anothers_is_out_of_reach(platform: Platform) -> None:
     ada.stop()
 
 
+def test_nobody_changes_the_platforms_own_python_in_jupyterlab(platform: Platform) -> None:
+    """Its extension manager installs for the Python that the server runs on, and switches off there."""
+    fay = platform.user("fay")
+    fay.start()
+    lab, token = f"{fay.lab().path}lab/api", {"Authorization": f"token {fay.token()}"}
+    asked = {"cmd": "uninstall", "extension_name": "there-is-none"}
+    told = fay.http.post(f"{lab}/extensions", json=asked, headers=token)
+    assert told.json()["message"] == "Extension removal not supported."
+    unwanted = "@jupyterlab/launcher-extension:plugin"
+    asked = {"cmd": "disable", "plugin_name": unwanted}
+    assert fay.http.post(f"{lab}/plugins", json=asked, headers=token).is_success
+    [written] = (platform.home.path / "homes" / "fay").rglob("page_config.json")
+    assert unwanted in written.read_text()
+    fay.stop()
+
+
 def test_a_servers_token_holds_the_least_scopes_and_names_its_server(platform: Platform) -> None:
     dee = platform.user("dee")
     dee.start("lab")

@@ -24,6 +24,9 @@ from atoll.server.trust import SignatureFile
 c = get_config()  # noqa: F821
 # not a login shell: /etc/profile would put the system's own pip first
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash"]}
+# JupyterLab would install into the platform's own Python, and switch off there
+c.LabApp.extension_manager = "readonly"
+c.PluginManager.level = "user"
 c.NotebookNotary.store_factory = SignatureFile  # Jupyter's own is an SQLite file in the home
 """
 KERNEL_SETTINGS: Final = """\

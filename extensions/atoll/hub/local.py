@@ -87,6 +87,8 @@ class ProcessSpawner(Spawner):  # type: ignore[misc]  # JupyterHub has no types
         # not a login shell: /etc/profile would put the system's own pip first
         terminals = json.dumps({"shell_command": [shutil.which("bash") or "/bin/sh"]})
         options = [f"--ServerApp.terminado_settings={terminals}"]
+        # JupyterLab would install into the platform's own Python and switch off there, for everybody
+        options += ["--LabApp.extension_manager=readonly", "--PluginManager.level=user"]
         if os.geteuid() == 0:
             options.append("--allow-root")
         program = [sys.executable, "-P", "-m", "atoll.hub.singleuser", str(descriptor)]
