@@ -10,7 +10,7 @@ from atoll.checkpoints import policy, rebase_store, store
 from atoll.checkpoints.asked import new_checkpoint
 from atoll.checkpoints.ground import Containment, Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
-from atoll.checkpoints.saving import settled
+from atoll.checkpoints.saving import saved_until, settled
 from atoll.checkpoints.store import ServerRow
 from atoll.checkpoints.window import Window, window_of
 
@@ -44,6 +44,7 @@ class Placed:
                 started_at=None,
                 environment=wanted,
                 current=known.id if known is not None and own else None,
+                saved_at=saved_until(again, wanted, known),
                 # until another one has started in its place, the next start tries it again
                 continues_from=_wanted(again) if fallback else None,
                 base=known.base if known is not None else None,

@@ -14,7 +14,7 @@ from atoll.checkpoints.directory import EnvironmentDirectory
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import BASE, LAST, ServerStatus, Trigger
 from atoll.checkpoints.placed import Placed
-from atoll.checkpoints.saving import BUSY_S, TOLD_EVERY_S, settled
+from atoll.checkpoints.saving import BUSY_S, TOLD_EVERY_S, saved_until, settled
 from atoll.checkpoints.store import CheckpointRow, ServerRow
 from atoll.checkpoints.window import window_of
 from atoll.kit import words
@@ -176,6 +176,7 @@ class Preparing:
                 started_at=None,
                 environment=digest,
                 current=known.id if known is not None else None,
+                saved_at=saved_until(again, digest, known),
                 continues_from=None,
                 fallback=fallback or row.fallback,
                 base=self._ground.base,

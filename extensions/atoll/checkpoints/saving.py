@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy.orm import Session
@@ -309,6 +310,15 @@ def unchanged(
         store.change_server(
             session, server, environment=digest, current=row.id, saved_at=ground.clock()
         )
+
+
+def saved_until(
+    server: ServerRow, digest: str | None, known: CheckpointRow | None
+) -> datetime | None:
+    """When that was saved which a server starts from; None for its base, and for what another one saved."""
+    if digest is not None and digest == server.environment:
+        return server.saved_at
+    return known.finished_at if known is not None and known.user == server.user else None
 
 
 def settled(session: Session, server: ServerRow) -> None:

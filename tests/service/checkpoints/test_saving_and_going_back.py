@@ -111,6 +111,27 @@ def test_going_back_is_chosen_undone_and_carried_out(atoll: Atoll, tmp_path: Pat
     assert atoll.start().run("seashell").stdout.split()[0] == "1.0"
 
 
+def test_saved_until_is_told_of_what_the_server_started_from(atoll: Atoll, tmp_path: Path) -> None:
+    server = atoll.start()
+    server.run("pip", "install", str(wheel(tmp_path, version="1.0")))
+    old = atoll.save()
+    server.run("pip", "install", str(wheel(tmp_path, version="2.0")))
+    newest = atoll.stop(server).saved_at
+    assert old.finished_at is not None
+    assert newest is not None
+    assert old.finished_at < newest
+
+    server = atoll.start()
+    assert atoll.server().saved_at == newest
+    atoll.stop(server)
+    atoll.send(client.restore(old.id))
+    server = atoll.start()
+    assert atoll.server().saved_at == old.finished_at
+    atoll.stop(server)
+    atoll.start(environment="base")
+    assert atoll.server().saved_at is None
+
+
 def test_going_back_with_stop_has_the_hub_stop_the_server_and_saves_it_first(
     atoll: Atoll, hub: HubStub, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ def test_a_container_from_anothers_image_is_saved_over_the_same_base(cluster: Cl
 
     (cluster.start("bob", environment=str(adas.digest)) / "more").write_text("bob's")
     assert cluster.server("bob").environment == adas.digest
+    assert cluster.server("bob").saved_at is None, "it is not bob who saved that"
     cluster.end("bob")
     after = cluster.saved("bob")
 
