@@ -187,6 +187,7 @@ class Job(BaseModel):
     retry_of: JobId | None = None  # the job that failed before, where this one runs it again
     retried_by: JobId | None = None  # the job that runs it again, where it failed
     resources: Resources = Resources()
+    resources_unused: bool = False  # where jobs use what their machine has, whatever they ask for
     files: FileCount = FileCount()
     created_at: datetime
     started_at: datetime | None = None
@@ -226,6 +227,7 @@ class InspectRequest(BaseModel):
     """Inspect a notebook before it is submitted."""
 
     name: str = ""
+    folder: str | None = None  # as a job's; without it the last values are those of any of the name
     notebook: Notebook
 
 

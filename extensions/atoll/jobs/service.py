@@ -275,7 +275,8 @@ class Jobs:
         notebooks.check(request.notebook)
         kernel = notebooks.kernel_of(request.notebook, self._kernels(caller.name))
         with self._database.read() as session:
-            last = store.last_of_name(session, caller.name, _shown_name(request.name))
+            name = _shown_name(request.name)
+            last = store.last_of_name(session, caller.name, name, request.folder)
         return Inspection(
             parameters=notebooks.parameters(request.notebook),
             kernel=kernel.name,

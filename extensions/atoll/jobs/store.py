@@ -256,9 +256,11 @@ def by_token(session: Session, token_hash: str) -> JobRow | None:
     )
 
 
-def last_of_name(session: Session, user: str, name: str) -> JobRow | None:
-    """The user's newest job of this name."""
+def last_of_name(session: Session, user: str, name: str, folder: str | None) -> JobRow | None:
+    """The user's newest job of this name, and of this folder where one is given."""
     query = select(JobRow).where(JobRow.user == user, JobRow.name == name)
+    if folder is not None:
+        query = query.where(JobRow.folder == folder)
     return session.scalar(query.order_by(JobRow.id.desc()).limit(1))
 
 

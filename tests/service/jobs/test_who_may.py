@@ -213,6 +213,20 @@ def test_the_form_is_made_from_the_notebook_and_the_last_values(atoll: Atoll) ->
     assert (found.kernel, found.code_cells, found.last_values) == ("python3", 2, {"n": 5})
 
 
+def test_the_last_values_are_those_of_the_notebook_in_that_folder(atoll: Atoll) -> None:
+    document = notebook("n", parameters="n = 1")
+    atoll.run(document, parameters={"n": 5}, name="report.ipynb", folder="one")
+    atoll.run(document, parameters={"n": 6}, name="report.ipynb", folder="two")
+
+    def last(folder: str | None) -> dict[str, object]:
+        asked = InspectRequest(name="report.ipynb", folder=folder, notebook=document)
+        return dict(atoll.send(client.inspect(asked)).last_values)
+
+    assert [last(folder) for folder in ("one", "two", "three", "", None)] == [
+        {"n": 5}, {"n": 6}, {}, {}, {"n": 6},
+    ]  # fmt: skip
+
+
 def broken(**changes: object) -> Notebook:
     return {**notebook("1"), **changes}  # type: ignore[dict-item]  # broken on purpose
 
