@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -67,9 +68,9 @@ def submit(
     `base` (the platform's own packages alone), or a checkpoint's digest; `server` names another
     server of yours. `timeout` is in seconds, or a timedelta; the job is ended after it. One that
     fails is run again up to `retries` times, each time as a job of its own, which `wait` waits for. `cpu`,
-    `memory` (such as `4G`) and `gpu` are what it may use, where jobs run in a cluster. `files` are
-    paths from the notebook's folder, of files and of folders with all that is in them: the job
-    starts in a directory with just these, as they are now.
+    `memory` (such as `4G`) and `gpu` are what it may use, where jobs run in a cluster; elsewhere they
+    have no effect, as a warning says. `files` are paths from the notebook's folder, of files and of
+    folders with all that is in them: the job starts in a directory with just these, as they are now.
 
     Example: `atoll.submit("report.ipynb", {"year": 2013}).wait().output()`
     """
@@ -90,7 +91,10 @@ def submit(
         files=files,
     )
     connection = _connection()
-    return handle.Job(connection, connection.send(client.submit(request)))
+    found = connection.send(client.submit(request))
+    if (told := handle.unused(found)) is not None:
+        warnings.warn(told, stacklevel=2)
+    return handle.Job(connection, found)
 
 
 def jobs(status: str | None = None, *, name: str | None = None, limit: int = 50) -> Listing[Job]:

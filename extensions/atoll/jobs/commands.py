@@ -50,9 +50,11 @@ def submit_job(
     timeout: LimitOption = None,
     retries: Annotated[int, typer.Option(help="Run it again so often where it fails.")] = 0,
     name: Annotated[str | None, typer.Option(help="What to call it; the file's name.")] = None,
-    cpu: Annotated[float | None, typer.Option(help="CPUs, in a cluster.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory, in a cluster, such as 4G.")] = None,
-    gpu: Annotated[int | None, typer.Option(help="GPUs, in a cluster.")] = None,
+    cpu: Annotated[float | None, typer.Option(help="CPUs; in a cluster alone.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory, such as 4G; in a cluster alone.")
+    ] = None,
+    gpu: Annotated[int | None, typer.Option(help="GPUs; in a cluster alone.")] = None,
     files: FilesOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="As `atoll jobs wait`.")] = False,
     output: OutputOption = Output.TABLE,
@@ -82,6 +84,8 @@ def submit_job(
     )
     with session.connect() as connection:
         found = connection.send(client.submit(request))
+        if (told := handle.unused(found)) is not None:
+            console.say(told)
         if output is Output.TABLE:
             typer.echo(found.id)
         if wait:
@@ -236,10 +240,12 @@ def run_again(id_: IdArgument, output: OutputOption = Output.TABLE) -> None:
 
     Example: `atoll jobs again j-0192f0c1a2b3c4d5e6f7a8`
     """
-    from atoll.jobs import client
+    from atoll.jobs import client, handle
 
     with session.connect() as connection:
         found = connection.send(client.again(id_))
+    if (told := handle.unused(found)) is not None:
+        console.say(told)
     if output is Output.JSON:
         console.model(found)
     else:

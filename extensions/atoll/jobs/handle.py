@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK_FIRST_S: Final = 0.1
 _LOOK_MOST_S: Final = 1.0  # a person sees no difference, and thousands may wait
+_NO_EFFECT: Final = "no effect here: jobs use what their machine has"
 _LOG_PIECE: Final = 1 << 20
 
 
@@ -184,7 +185,7 @@ def described(found: models.Job) -> list[tuple[str, str | None]]:
         ("Retries", str(found.retries) if found.retries else None),
         ("Runs again", found.retry_of),
         ("Run again by", found.retried_by),
-        ("Resources", _resources(found.resources)),
+        ("Resources", _resources(found)),
         ("Files", _files(found.files)),
         ("Environment", found.environment or found.environment_choice),
         ("Datasets read", ", ".join(found.datasets)),
@@ -197,7 +198,19 @@ def _files(given: models.FileCount) -> str:
     return f"{words.count(given.count, 'file')}, {words.size(given.size)}" if given.count else ""
 
 
-def _resources(asked: models.Resources) -> str:
+def unused(found: models.Job) -> str | None:
+    """What to tell who submitted it, where the resources that it asks for have no effect."""
+    if not found.resources_unused:
+        return None
+    return f"What it asks for ({_asked(found.resources)}) has {_NO_EFFECT}."
+
+
+def _resources(found: models.Job) -> str:
+    asked = _asked(found.resources)
+    return f"{asked} ({_NO_EFFECT})" if found.resources_unused else asked
+
+
+def _asked(asked: models.Resources) -> str:
     """What it asked for, such as `2 CPUs, 8G of memory, 1 GPU`; empty for the defaults."""
     parts = [
         f"{asked.cpu:g} CPU{'' if asked.cpu == 1 else 's'}" if asked.cpu else "",

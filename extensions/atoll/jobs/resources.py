@@ -26,6 +26,11 @@ def size_of(asked: Resources, settings: JobSettings) -> Size:
     return Size(asked.cpu or settings.cpu, asked.memory or settings.memory, asked.gpu or 0)
 
 
+def unused(asked: Resources, settings: JobSettings) -> bool:
+    """Whether something was asked for that has no effect, as jobs are processes of one machine."""
+    return settings.runner == "local" and any(asked.model_dump().values())
+
+
 def limits(settings: JobSettings) -> ResourceLimits | None:
     """What may be asked for; None where jobs are processes of one machine, which get what it has."""
     if settings.runner == "local":

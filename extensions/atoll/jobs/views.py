@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from atoll.jobs import queue, store
+from atoll.jobs import queue, resources, store
 from atoll.jobs.models import Failure, FileCount, Job, JobId, JobStatus, JobTarget, Step
 from atoll.jobs.settings import JobSettings
 from atoll.jobs.store import JobRow
@@ -17,10 +17,11 @@ def job_views(session: Session, rows: Sequence[JobRow], settings: JobSettings) -
     reads = store.reads_of(session, [row.id for row in rows])
     waiting = {row.queue for row in rows if row.status == JobStatus.QUEUED}
     lines = {name: store.line(session, name, settings) for name in waiting}
-    return [_view(row, reads.get(row.id, []), lines.get(row.queue)) for row in rows]
+    return [_view(row, reads.get(row.id, []), lines.get(row.queue), settings) for row in rows]
 
 
-def _view(row: JobRow, datasets: list[str], line: queue.Line | None) -> Job:
+def _view(row: JobRow, datasets: list[str], line: queue.Line | None, settings: JobSettings) -> Job:
+    asked = store.resources_of(row)
     reason, message, position = row.reason, row.message, None
     if row.status == JobStatus.QUEUED and line is not None and row.id in line.positions:
         decision = queue.decide(line, row.id)
@@ -48,7 +49,8 @@ def _view(row: JobRow, datasets: list[str], line: queue.Line | None) -> Job:
         retries=row.retries,
         retry_of=JobId(row.retry_of) if row.retry_of else None,
         retried_by=JobId(row.retried_by) if row.retried_by else None,
-        resources=store.resources_of(row),
+        resources=asked,
+        resources_unused=resources.unused(asked, settings),
         files=FileCount(count=row.files, size=row.files_size),
         created_at=row.created_at,
         started_at=row.started_at,

@@ -116,3 +116,24 @@ def test_bad_input_is_told_in_a_sentence(ada: Shell, report: Path) -> None:
     assert "years" in unknown
     ada.atoll("jobs", "show", "j-0192f0c1a2b3c4d5e6f7a8", status=4)
     ada.atoll("jobs", "show", "../me", status=4)
+
+
+def test_resources_that_have_no_effect_on_one_machine_are_told_so(ada: Shell, report: Path) -> None:
+    submit = ("jobs", "submit", report.name, "--environment", "base")
+    asked = ada.atoll(*submit, "--cpu", "0.5", "--memory", "64M")
+    assert "0.5 CPUs, 64M of memory) has no effect here" in " ".join(asked.stderr.split())
+    job = asked.stdout.strip()
+    assert "64M of memory (no effect here" in ada.atoll("jobs", "show", job).stdout
+    shown = ada.json("jobs", "show", job)
+    assert (shown["resources"]["memory"], shown["resources_unused"]) == ("64M", True)
+    assert "no effect" not in ada.atoll(*submit).stderr
+    code = (
+        "import warnings, atoll\n"
+        "with warnings.catch_warnings(record=True) as told:\n"
+        "    warnings.simplefilter('always')\n"
+        f"    job = atoll.submit({str(report)!r}, environment='base', memory='64M')\n"
+        "print(job.id[:2], *(str(one.message) for one in told), told[0].filename)\n"
+    )
+    said = ada.python(code)
+    assert said.startswith("j- What it asks for (64M of memory) has no effect here")
+    assert said.endswith("<string>"), "the line of who submits it"

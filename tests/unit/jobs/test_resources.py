@@ -66,3 +66,10 @@ def test_people_ask_for_resources_where_they_submit() -> None:
     assert "resources" not in submission.request(NOTEBOOK, {}).model_dump(exclude_unset=True)  # type: ignore[arg-type]
     with pytest.raises(InvalidError, match="'4 gigs' is no amount of memory"):
         submission.request(NOTEBOOK, {}, memory="4 gigs")  # type: ignore[arg-type]
+
+
+def test_what_is_asked_for_has_an_effect_in_a_cluster_alone() -> None:
+    asked = Resources(memory="1G")
+    assert resources.unused(asked, SETTINGS)
+    assert not resources.unused(Resources(gpu=0), SETTINGS)
+    assert not resources.unused(asked, SETTINGS.model_copy(update={"runner": "kubernetes"}))
