@@ -105,26 +105,14 @@ def choices(
         known = None  # what one continues with is what is being saved now
     offered = [one for one in by_digest.values() if one is not known]
     offered.sort(key=lambda one: one.created_at, reverse=True)
-    before: Choice | None = None
-    if server.failed_start:
-        # a rebase that one never went over to is none of those
-        been = {one.parent for one in ready if one.trigger != Trigger.REBASE}
-        earlier = [
-            one
-            for one in offered
-            if (known is None or one.created_at < known.created_at)
-            and one.too_old is None
-            and (one.trigger != Trigger.REBASE or one.digest in {*been, server.environment})
-        ]
-        if earlier:
-            before = Choice(
-                str(earlier[0].digest), "Go back to the one before it", describe(earlier[0], now)
-            )
-            offered.remove(earlier[0])
+    second = _second_choice(server, known, ready, offered)
+    offered = [one for one in offered if second is None or one is not second[1]]
     return {
         "notice": _notice(server, now),
         "first": _first_choice(server, known, now),
-        "before": before,
+        "before": Choice(str(second[1].digest), second[0], describe(second[1], now))
+        if second is not None
+        else None,
         "fresh": Choice(BASE, "Start fresh", server.base_name),
         "earlier": [
             Choice(str(one.digest), _title(one, now), _contents(one), _problem(one))
@@ -149,6 +137,30 @@ def _first_choice(server: Server, known: Checkpoint | None, now: datetime) -> Ch
         return Choice(LAST, title, "with all that is being saved now")
     unchanged = server.environment is None and server.continues_from is None
     return Choice(LAST, title, f"nothing added to {server.base_name}" if unchanged else "")
+
+
+def _second_choice(
+    server: Server,
+    known: Checkpoint | None,
+    ready: Sequence[Checkpoint],
+    offered: Sequence[Checkpoint],
+) -> tuple[str, Checkpoint] | None:
+    """What else is in sight: where one stopped, for who chose to go back; what was before a start that failed."""
+    startable = [one for one in offered if one.too_old is None]
+    if server.failed_start:
+        # a rebase that one never went over to is none of those
+        been = {one.parent for one in ready if one.trigger != Trigger.REBASE}
+        for one in startable:
+            older = known is None or one.created_at < known.created_at
+            if older and (
+                one.trigger != Trigger.REBASE or one.digest in {*been, server.environment}
+            ):
+                return "Go back to the one before it", one
+    elif server.continues_from:
+        for one in startable:
+            if one.digest == server.environment:
+                return "Continue where you stopped", one
+    return None
 
 
 def _problem(checkpoint: Checkpoint) -> str:

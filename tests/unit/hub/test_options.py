@@ -89,7 +89,10 @@ def test_a_choice_to_go_back_is_what_comes_first() -> None:
     server = _server(environment=_digest(1), continues_from=_digest(2))
     offered = options.choices(server, [_checkpoint(1), _checkpoint(2)], NOW)
     assert offered["first"].title == "Go back, as you chose"
-    assert [one.value for one in offered["earlier"]] == [_digest(1)]
+    assert (offered["before"].value, offered["before"].title) == (
+        _digest(1), "Continue where you stopped",
+    )  # fmt: skip
+    assert offered["earlier"] == []
 
 
 def test_when_an_earlier_environment_was_saved_is_said_once() -> None:
