@@ -51,6 +51,7 @@ export function job(given: Partial<Job> = {}): Job {
     finished_at: null,
     datasets: [],
     resources: { cpu: null, memory: null, gpu: null },
+    resources_unused: false,
     files: { count: 0, size: 0 },
     ...given
   };
