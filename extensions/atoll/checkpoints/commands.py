@@ -227,7 +227,7 @@ def save_checkpoint(
 def show_checkpoint(id_: IdArgument, output: OutputOption = Output.TABLE) -> None:
     """Show one checkpoint.
 
-    Example: `atoll checkpoints show c-0192f0c1a2b3c4d5e6f7a8`
+    Example: `atoll checkpoints show k-0192f0c1a2b3c4d5e6f7a8`
     """
     from atoll.checkpoints import client, handle
 
@@ -249,7 +249,7 @@ def show_changes(
 ) -> None:
     """What differs: packages, and other files by directory.
 
-    Example: `atoll checkpoints changes c-0192f0c1a2b3c4d5e6f7a8 --against parent`
+    Example: `atoll checkpoints changes k-0192f0c1a2b3c4d5e6f7a8 --against parent`
     """
     from atoll.checkpoints import client
 
@@ -286,7 +286,7 @@ def restore_checkpoint(
 
     What it is now is saved first, so going back can be undone the same way.
 
-    Example: `atoll checkpoints restore c-0192f0c1a2b3c4d5e6f7a8 --stop`
+    Example: `atoll checkpoints restore k-0192f0c1a2b3c4d5e6f7a8 --stop`
     """
     from atoll.checkpoints import client
 
@@ -311,7 +311,7 @@ def rebase_checkpoint(
 
     A job of yours does it. What cannot be brought over is listed; the old one stays as it is.
 
-    Example: `atoll checkpoints rebase c-0192f0c1a2b3c4d5e6f7a8`
+    Example: `atoll checkpoints rebase k-0192f0c1a2b3c4d5e6f7a8`
     """
     from atoll.checkpoints import client, handle
 
@@ -332,7 +332,7 @@ def rebase_checkpoint(
 def cancel_checkpoint(id_: IdArgument) -> None:
     """Stop a save that is under way. What is saved already stays as it is.
 
-    Example: `atoll checkpoints cancel c-0192f0c1a2b3c4d5e6f7a8`
+    Example: `atoll checkpoints cancel k-0192f0c1a2b3c4d5e6f7a8`
     """
     from atoll.checkpoints import client
 
@@ -352,7 +352,7 @@ def share_checkpoint(id_: IdArgument, principal: PrincipalOption) -> None:
 
     They start with everything in it but your home, and go on in environments of their own.
 
-    Example: `atoll checkpoints share c-0192f0c1a2b3c4d5e6f7a8 --with group:modelers`
+    Example: `atoll checkpoints share k-0192f0c1a2b3c4d5e6f7a8 --with group:modelers`
     """
     from atoll.checkpoints import client
 
@@ -365,7 +365,7 @@ def share_checkpoint(id_: IdArgument, principal: PrincipalOption) -> None:
 def unshare_checkpoint(id_: IdArgument, principal: PrincipalOption) -> None:
     """Share a checkpoint no more. What somebody has started from it stays theirs.
 
-    Example: `atoll checkpoints unshare c-0192f0c1a2b3c4d5e6f7a8 --with everyone`
+    Example: `atoll checkpoints unshare k-0192f0c1a2b3c4d5e6f7a8 --with everyone`
     """
     from atoll.checkpoints import client
 
@@ -379,7 +379,7 @@ def unshare_checkpoint(id_: IdArgument, principal: PrincipalOption) -> None:
 def delete_checkpoint(id_: IdArgument, yes: YesOption = False) -> None:
     """Delete a checkpoint that nothing needs.
 
-    Example: `atoll checkpoints delete c-0192f0c1a2b3c4d5e6f7a8`
+    Example: `atoll checkpoints delete k-0192f0c1a2b3c4d5e6f7a8`
     """
     from atoll.checkpoints import client
 

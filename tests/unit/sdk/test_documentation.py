@@ -17,6 +17,7 @@ import pytest
 import typer.main
 from atoll import sdk
 from atoll.apps.cli import app
+from atoll.kit.names import is_id
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -50,6 +51,14 @@ def test_every_command_is_in_the_reference_with_an_example() -> None:
     for name, command in commands():
         assert f"## {name}\n" in page
         assert f"Example: `{name}" in (getattr(command, "help", None) or ""), name
+
+
+def test_the_ids_of_the_examples_are_of_what_the_command_is_about() -> None:
+    begins = {"jobs": "j-", "checkpoints": "k-", "datasets": "ds-"}
+    for name, command in commands():
+        for id_ in re.findall(r"\b[a-z]{1,3}-[0-9a-f]{20,}", getattr(command, "help", None) or ""):
+            assert is_id(id_), f"{name}: {id_}"
+            assert id_.startswith(begins[name.split()[1]]), f"{name}: {id_}"
 
 
 def test_every_command_that_the_pages_show_exists() -> None:
