@@ -179,9 +179,19 @@ export class Api {
       answered();
     }
     if (!response.ok) {
-      throw new ProblemError(await problemOf(response));
+      throw new ProblemError(await this.why(method, response));
     }
     return response;
+  }
+
+  /** Of a stopped server the hub tells it to a GET alone: it refuses to pass on what changes something. */
+  private async why(method: string, response: Response): Promise<Problem> {
+    const told = await problemOf(response);
+    if (method === 'GET' || told.code !== NO_ANSWER || told.status !== 403) {
+      return told;
+    }
+    const silent = await whySilent(this.settings);
+    return silent.code === SERVER_STOPPED ? silent : told;
   }
 }
 
@@ -203,6 +213,8 @@ export function asProblem(error: unknown): Problem {
 export const SERVER_STOPPED = 'server_stopped';
 /** The server cannot be reached, or not yet. */
 export const SERVER_AWAY = 'server_away';
+/** Something answered that is none of ours. */
+const NO_ANSWER = 'no_answer';
 
 /** Why this server says nothing more: it was stopped, or it cannot be reached. */
 export async function whySilent(settings: ServerConnection.ISettings): Promise<Problem> {
@@ -272,7 +284,7 @@ async function problemOf(response: Response): Promise<Problem> {
       : 'Is Atoll’s server extension enabled? `jupyter server extension list` tells.';
   return {
     ...problem(
-      'no_answer',
+      NO_ANSWER,
       'The call was not answered',
       `The server answered ${String(status)} ${statusText}.`,
       hint

@@ -47,6 +47,32 @@ test('an answer that is no problem of ours still says what to do', async () => {
   expect(asProblem(error)).toMatchObject({ status: 403, hint: 'Reload the page to log in again.' });
 });
 
+test('a refusal of the hub for a server that is stopped is told as stopped', async () => {
+  platform.routes['POST jobs'] = () => ({ status: 403, type: 'text/html', body: '<html>' });
+  platform.routes['GET info'] = () => ({ status: 424, type: 'text/html', body: '<html>' });
+  const error: unknown = await platform.api.post('jobs', {}).catch((why: unknown) => why);
+  expect(asProblem(error)).toMatchObject({ code: 'server_stopped' });
+});
+
+test('a refusal for a server that runs, or that says nothing, is told as it was', async () => {
+  platform.routes['POST jobs'] = () => ({ status: 403, type: 'text/html', body: '<html>' });
+  for (const status of [200, 403, 502]) {
+    platform.routes['GET info'] = () => ({ status, body: {} });
+    const error: unknown = await platform.api.post('jobs', {}).catch((why: unknown) => why);
+    expect(asProblem(error)).toMatchObject({
+      status: 403,
+      hint: 'Reload the page to log in again.'
+    });
+  }
+});
+
+test('a refusal of the platform needs no second question', async () => {
+  platform.routes['POST jobs'] = () => problem(403, 'forbidden', 'Not yours.');
+  const error: unknown = await platform.api.post('jobs', {}).catch((why: unknown) => why);
+  expect(asProblem(error)).toMatchObject({ code: 'forbidden' });
+  expect(platform.said).toEqual(['POST jobs']);
+});
+
 test('a server that is gone is told as that', async () => {
   const { api } = platform;
   await platform.stop();

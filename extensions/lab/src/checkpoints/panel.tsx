@@ -64,6 +64,15 @@ function Content(props: EnvironmentProps & { action: Action }): ReactElement {
       </Empty>
     );
   }
+  if (events.state === 'stopped') {
+    // What was loaded is of before the stop, which saves what was not saved then.
+    return (
+      <Empty title="Stopping saves your environment">
+        The next start goes on with all that you installed. What is saved is listed here when the
+        server runs again.
+      </Empty>
+    );
+  }
   if (!model.loaded) {
     return <Empty title="Loading…" />;
   }

@@ -235,6 +235,19 @@ test('a stopped server is told with the way to its start', async () => {
   expect(link.getAttribute('href')).toBe('/hub/spawn/ada');
 });
 
+test('of a stopped server nothing is said to be unsaved, and nothing can be saved', async () => {
+  await shown(server({ unsaved: UNSAVED }), checkpoint({ current: true }));
+  expect(await screen.findByTestId('atoll-save')).toBeTruthy();
+  platform.routes['GET info'] = () => ({ status: 424, body: {} });
+  events.connect();
+  await waitFor(() => expect(platform.connections).toBe(1));
+  platform.drop();
+  expect(await screen.findByText('Stopping saves your environment')).toBeTruthy();
+  for (const gone of ['atoll-unsaved', 'atoll-save', 'atoll-saved']) {
+    expect(screen.queryByTestId(gone)).toBeNull();
+  }
+});
+
 test('what is too old to start says so, and leads to its rebase', async () => {
   const old = checkpoint({ too_old: 'It was made with version 0.1.', platform_version: '0.1.0' });
   platform.routes['POST checkpoints/c-1/rebase'] = () => ({ body: checkpoint({ id: 'c-2' }) });
