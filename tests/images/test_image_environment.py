@@ -98,6 +98,7 @@ def test_the_platform_finds_the_environments_kernel_and_is_told_what_it_must_kno
 
     kernel = json.loads((tmp_path / "jupyter/kernels/python3/kernel.json").read_text())
     assert kernel["argv"][0] == str(ENVIRONMENT / "bin/python")
+    assert (tmp_path / "jupyter/kernels/python3/logo-64x64.png").is_file(), "the launcher shows it"
     program = (prefix / "bin/jupyterhub-singleuser").read_text()
     assert program.startswith(f"#!{prefix}/bin/python -Ps\n")
     told = PyFileConfigLoader("jupyter_server_config.py", str(prefix / "etc/jupyter")).load_config()

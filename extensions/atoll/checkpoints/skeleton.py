@@ -83,6 +83,8 @@ def make_kernel(beside: Path, root: Path) -> None:
         "metadata": {"debugger": True},
     }
     _write(folder / "kernel.json", json.dumps(document, indent=1))
+    for logo in Path(sys.prefix, "share/jupyter/kernels/python3").glob("logo-*"):
+        _write(folder / logo.name, logo.read_bytes())
 
 
 def variables(root: Path, beside: Path, base: PlatformBase, path: str) -> dict[str, str]:
@@ -101,8 +103,8 @@ def variables(root: Path, beside: Path, base: PlatformBase, path: str) -> dict[s
     }
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     """Replace a file as a whole: a process may be reading it."""
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, "utf-8")
+    draft.write_bytes(content.encode() if isinstance(content, str) else content)
     draft.replace(path)
