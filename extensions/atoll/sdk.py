@@ -78,7 +78,7 @@ def submit(
 
     request = submission.request(
         notebook,
-        parameters or {},
+        {} if parameters is None else parameters,
         environment=environment,
         server=server,
         queue=queue,

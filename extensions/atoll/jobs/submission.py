@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from numbers import Real
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -53,6 +54,7 @@ def request(
     What is None stays unset, for the platform knows it better: the calling server, the time limit.
     `tell` is called with a sentence where some of the files were left out.
     """
+    _check_kinds(notebook, timeout_s, files)
     resources = {"cpu": cpu, "memory": memory, "gpu": gpu}
     title, document = (
         ("notebook.ipynb", dict(notebook))
@@ -82,7 +84,7 @@ def request(
         first = error.errors()[0]
         if first["loc"] == ("environment",):
             raise InvalidError(
-                f"{environment[:80]!r} is no environment.",
+                f"{str(environment)[:80]!r} is no environment.",
                 hint="Say server, last, base or a checkpoint's digest (sha256:…).",
             ) from error
         if first["loc"] == ("resources", "memory"):
@@ -90,6 +92,35 @@ def request(
                 f"{str(memory)[:80]!r} is no amount of memory.", hint="Write 512M or 4G."
             ) from error
         raise InvalidError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+
+def _check_kinds(notebook: object, timeout_s: object, files: object) -> None:
+    """Raise InvalidError where something is not of the kind that it is taken for from here on."""
+    if not isinstance(notebook, str | PathLike | Mapping):
+        raise InvalidError(
+            f"The notebook is {_kind(notebook)}.",
+            hint="Give the path of an .ipynb file, or a notebook document as a dictionary.",
+        )
+    if timeout_s is not None and not _is_length(timeout_s):
+        raise InvalidError(
+            f"{str(timeout_s)[:80]!r} is no time limit.",
+            hint="Give a time above 0; in Python seconds, such as 1800, or a timedelta.",
+        )
+    if not isinstance(files, list | tuple) or not all(
+        isinstance(file, str | PathLike) for file in files
+    ):
+        raise InvalidError(
+            f"The files are {str(files)[:80]!r}.",
+            hint='Give a list of paths, such as files=["data.csv"].',
+        )
+
+
+def _is_length(seconds: object) -> bool:
+    return isinstance(seconds, Real) and 0 < float(seconds) < math.inf
+
+
+def _kind(value: object) -> str:
+    return f"of the type {type(value).__name__}"
 
 
 def _captured(
@@ -141,7 +172,31 @@ def as_json(parameters: Mapping[str, object]) -> dict[str, JsonValue]:
 
     Raises InvalidError naming a value that a notebook cannot be given.
     """
-    return {str(name): _plain(value, str(name)) for name, value in parameters.items()}
+    if not isinstance(parameters, Mapping):
+        raise InvalidError(
+            f"The parameters are {_kind(parameters)}.",
+            hint='Give a dictionary of names and values, such as {"year": 2013}.',
+        )
+    return {_checked_name(name): _given(value, str(name)) for name, value in parameters.items()}
+
+
+def _checked_name(name: object) -> str:
+    if isinstance(name, str):
+        return name
+    raise InvalidError(
+        f"{str(name)[:80]} is no name of a parameter: it is {_kind(name)}.",
+        hint='Names are text, such as {"year": 2013}.',
+    )
+
+
+def _given(value: object, name: str) -> JsonValue:
+    try:
+        return _plain(value, name)
+    except RecursionError:
+        raise InvalidError(
+            f"The parameter {name} nests too deep, or holds itself.",
+            hint="Save it to a file and pass its path.",
+        ) from None
 
 
 def _plain(value: object, name: str) -> JsonValue:
@@ -164,7 +219,7 @@ def _plain(value: object, name: str) -> JsonValue:
 def _items(value: object, name: str) -> list[object] | tuple[object, ...]:
     if isinstance(value, list | tuple):
         return value
-    what = str(value) if isinstance(value, float) else f"of the type {type(value).__name__}"
+    what = str(value) if isinstance(value, float) else _kind(value)
     raise InvalidError(
         f"The parameter {name} is {what}, which a job cannot be given.",
         hint="Use numbers, text, booleans, lists and dictionaries; save a table and pass its path.",
@@ -219,7 +274,8 @@ def notebook_of(path: str | PathLike[str]) -> tuple[str, dict[str, JsonValue]]:
         raise InvalidError(f"{fspath(path)!r} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise InvalidError(
-            f"{fspath(path)!r} is no notebook: {error}.", hint="Give the path of an .ipynb file."
+            f"{fspath(path)!r} is no notebook: it holds something else, or was cut off.",
+            hint="Give the path of an .ipynb file.",
         ) from error
     if not isinstance(found, dict) or "cells" not in found:
         raise InvalidError(

@@ -10,7 +10,14 @@ from typing import Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from atoll.kit.errors import AtollError, Problem, TooLargeError, UnavailableError, from_problem
+from atoll.kit.errors import (
+    AtollError,
+    InvalidError,
+    Problem,
+    TooLargeError,
+    UnavailableError,
+    from_problem,
+)
 from atoll.kit.lean import httpx
 from atoll.kit.paging import Page
 
@@ -45,7 +52,7 @@ class Call(Generic[T]):
             "params": dict(self.params),
         }
         if self.body is not None:
-            arguments["content"] = self.body.model_dump_json(exclude_unset=True)
+            arguments["content"] = _json(self.body)
             arguments["headers"] = {"Content-Type": "application/json"}
         if self.timeout_s is not None:
             arguments["timeout"] = httpx.Timeout(self.timeout_s, connect=5.0)
@@ -61,6 +68,16 @@ class Call(Generic[T]):
             return response.content  # type: ignore[return-value]  # T is bytes here
         adapter = _ADAPTERS.setdefault(self.into, TypeAdapter(self.into))
         return adapter.validate_json(response.content)  # type: ignore[return-value]
+
+
+def _json(body: BaseModel) -> str:
+    try:
+        return body.model_dump_json(exclude_unset=True)
+    except ValueError as error:
+        # half a character of UTF-16, as what was cut off may have at its end
+        raise InvalidError(
+            "This holds text or numbers that JSON cannot carry, so it cannot be sent."
+        ) from error
 
 
 def _error(response: httpx.Response) -> AtollError:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from atoll.jobs import submission
+from atoll.jobs import client, submission
 from atoll.kit.errors import InvalidError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +89,15 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path: Path) -> Non
         submission.request(tmp_path, {})
 
 
+def test_what_is_no_notebook_is_told_in_plain_words(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("# Atoll")
+    with pytest.raises(InvalidError) as error:
+        submission.request(path, {})
+    assert "it holds something else" in error.value.detail
+    assert "line 1" not in str(error.value)
+
+
 @given(
     st.text() | st.integers().map(str) | st.floats(allow_nan=False, allow_infinity=False).map(str)
 )
@@ -145,6 +154,56 @@ def test_values_of_python_become_json() -> None:
 def test_a_value_that_a_job_cannot_be_given_is_named(value: object) -> None:
     with pytest.raises(InvalidError, match="The parameter x"):
         submission.as_json({"x": value})
+
+
+@pytest.mark.parametrize("parameters", [[1], "year=1", 3, [("year", 1)]])
+def test_parameters_that_are_no_dictionary_are_told_what_to_be(parameters: object) -> None:
+    with pytest.raises(InvalidError, match=r"The parameters are of the type .*dictionary"):
+        submission.request(DOCUMENT, parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [1, None, (1, 2)])
+def test_a_name_of_a_parameter_that_is_no_text_is_shown(name: object) -> None:
+    with pytest.raises(InvalidError, match="is no name of a parameter"):
+        submission.request(DOCUMENT, {name: 2})  # type: ignore[dict-item]
+
+
+def test_a_value_that_holds_itself_is_named() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(InvalidError, match="The parameter x nests too deep"):
+        submission.as_json({"x": endless})
+
+
+@pytest.mark.parametrize("notebook", [3, None, b"x.ipynb", ["x.ipynb"]])
+def test_a_notebook_that_is_neither_a_path_nor_a_document_is_told_so(notebook: object) -> None:
+    with pytest.raises(InvalidError, match=r"The notebook is of the type .*path"):
+        submission.request(notebook, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", ["x", "30m", [], 0, -5, math.nan, math.inf])
+def test_a_time_limit_that_is_none_is_shown(timeout: object) -> None:
+    with pytest.raises(InvalidError, match="is no time limit"):
+        submission.request(DOCUMENT, {}, timeout_s=timeout)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("files", ["data.csv", 3, [3], {"a": "b"}])
+def test_files_that_are_no_list_of_paths_are_shown(files: object) -> None:
+    with pytest.raises(InvalidError, match="Give a list of paths"):
+        submission.request(DOCUMENT, {}, files=files)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [{"environment": 3}, {"name": 3}, {"cpu": "x"}, {"server": 3},
+                                   {"retries": "x"}, {"memory": 4}, {"gpu": []}])  # fmt: skip
+def test_anything_else_of_the_wrong_kind_is_refused_in_a_sentence(given: dict[str, object]) -> None:
+    with pytest.raises(InvalidError):
+        submission.request(DOCUMENT, {}, **given)  # type: ignore[arg-type]
+
+
+def test_text_that_json_cannot_carry_is_refused_where_it_would_be_sent() -> None:
+    asked = submission.request({**DOCUMENT, "cells": ["\ud800"]}, {"x": "\ud800"})
+    with pytest.raises(InvalidError, match="JSON cannot carry"):
+        client.submit(asked).request()
 
 
 @pytest.mark.parametrize(
