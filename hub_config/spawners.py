@@ -17,6 +17,7 @@ def configure(c: Any, settings: HubSettings, home: Home) -> None:
     """Servers are prepared and saved by the service, and carried out by the spawner of the settings."""
     hub = c.JupyterHub
     hub.template_paths = [str(FOLDER)]
+    hub.logo_file = str(FOLDER / "logo.svg")
     hub.allow_named_servers = True
     hub.named_server_limit_per_user = settings.hub.named_servers
     # answer a start at once: the progress page says what is happening from the first moment

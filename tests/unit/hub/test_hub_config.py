@@ -55,6 +55,7 @@ def _configured(path: Path, text: str) -> Any:
 def test_in_a_cluster_everything_is_where_the_settings_say(tmp_path: Path) -> None:
     c = _configured(tmp_path, CLUSTER)
     assert c.JupyterHub.spawner_class == "atoll.hub.kubernetes.AtollKubeSpawner"
+    assert Path(c.JupyterHub.logo_file).is_file()
     assert c.JupyterHub.proxy_class == "atoll.hub.proxy.RemindedProxy"
     assert c.JupyterHub.hub_bind_url == "http://0.0.0.0:8081"
     assert c.JupyterHub.hub_connect_url == "http://atoll-hub.atoll:8081"
