@@ -178,6 +178,7 @@ def test_a_job_goes_on_when_the_server_is_stopped(
     row = ada.show("jobs").locator("li", has_text="long.ipynb").first
     expect(row).to_contain_text("cell 2 of 3", timeout=WORK_MS)
     ada.page.goto(f"{platform.url}hub/home")
+    expect(ada.page.get_by_text("Stop means saved")).to_be_visible()
     ada.see("control-panel")
     ada.page.locator("#stop").click()
     expect(ada.page.locator("#start")).to_contain_text("Start", timeout=WORK_MS)
