@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from atoll.jobs.models import (
+    DatasetName,
     Inspection,
     InspectRequest,
     Job,
@@ -85,6 +86,11 @@ def delete(id_: str) -> Call[None]:
 def queues() -> Call[list[Queue]]:
     """The queues: how many places, how many running, how many waiting."""
     return Call("GET", "queues", list[Queue])
+
+
+def dataset_name(id_: str) -> Call[DatasetName]:
+    """What a dataset is called that a job has read."""
+    return Call("GET", f"datasets/{quote(id_, safe='')}", DatasetName)
 
 
 def _job(id_: str) -> str:

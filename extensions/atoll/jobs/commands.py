@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atoll.kit import console, session
 from atoll.kit.console import Exit, Output, OutputOption, YesOption
+
+if TYPE_CHECKING:
+    from atoll.jobs.models import Job
 
 jobs = console.group("jobs", "Notebooks run by the platform: submit, follow, fetch the output.")
 
@@ -25,6 +28,11 @@ LimitOption = Annotated[
 RawOption = Annotated[
     list[str] | None, typer.Option("--parameter-raw", "-r", help="name=value, kept as text.")
 ]
+EnvironmentOption = Annotated[
+    str,
+    typer.Option(help="server (saved on the spot), last (its last checkpoint), base, or a digest."),
+]
+MemoryOption = Annotated[str | None, typer.Option(help="Memory, such as 4G; in a cluster alone.")]
 FilesOption = Annotated[
     list[str] | None,
     typer.Option("--with", metavar="PATH", help="A file or folder, from the notebook's folder."),
@@ -37,12 +45,7 @@ def submit_job(
     *,
     parameter: ParameterOption = None,
     raw: RawOption = None,
-    environment: Annotated[
-        str,
-        typer.Option(
-            help="server (saved on the spot), last (its last checkpoint), base, or a digest."
-        ),
-    ] = "server",
+    environment: EnvironmentOption = "server",
     server: Annotated[
         str | None, typer.Option(help="Whose environment; `-` is the default server.")
     ] = None,
@@ -51,9 +54,7 @@ def submit_job(
     retries: Annotated[int, typer.Option(help="Run it again so often where it fails.")] = 0,
     name: Annotated[str | None, typer.Option(help="What to call it; the file's name.")] = None,
     cpu: Annotated[float | None, typer.Option(help="CPUs; in a cluster alone.")] = None,
-    memory: Annotated[
-        str | None, typer.Option(help="Memory, such as 4G; in a cluster alone.")
-    ] = None,
+    memory: MemoryOption = None,
     gpu: Annotated[int | None, typer.Option(help="GPUs; in a cluster alone.")] = None,
     files: FilesOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="As `atoll jobs wait`.")] = False,
@@ -67,9 +68,10 @@ def submit_job(
     """
     from atoll.jobs import client, handle, submission
 
+    typed = submission.assignments(parameter or [])
     request = submission.request(
         notebook,
-        submission.assignments(parameter or []) | submission.assignments(raw or [], raw=True),
+        typed | submission.assignments(raw or [], raw=True),
         environment=environment,
         server=server,
         queue=queue,
@@ -82,10 +84,10 @@ def submit_job(
         files=files or (),
         tell=console.say,
     )
+    submission.check_typed(request.notebook, typed)
     with session.connect() as connection:
         found = connection.send(client.submit(request))
-        if (told := handle.unused(found)) is not None:
-            console.say(told)
+        _tell_unused(found)
         if output is Output.TABLE:
             typer.echo(found.id)
         if wait:
@@ -138,10 +140,11 @@ def show_job(id_: IdArgument, output: OutputOption = Output.TABLE) -> None:
 
     with session.connect() as connection:
         found = connection.send(client.job(id_))
-    if output is Output.JSON:
-        console.model(found)
-    else:
-        console.facts([("Notebook", found.name), *handle.described(found)])
+        if output is Output.JSON:
+            console.model(found)
+            return
+        datasets = handle.dataset_names(connection, found)
+    console.facts([("Notebook", found.name), *handle.described(found, datasets)])
 
 
 @jobs.command("logs")
@@ -230,8 +233,10 @@ def stop_job(id_: IdArgument) -> None:
     from atoll.jobs import handle
 
     with session.connect() as connection:
-        found = handle.wait(connection, handle.stop(connection, id_))
-    console.say(handle.sentence(found))
+        asked = handle.stop(connection, id_)
+        found = handle.wait(connection, asked)
+    said = handle.sentence(found)
+    console.say(f"It had ended already: {said}" if asked.status.final else said)
 
 
 @jobs.command("again")
@@ -240,12 +245,11 @@ def run_again(id_: IdArgument, output: OutputOption = Output.TABLE) -> None:
 
     Example: `atoll jobs again j-0192f0c1a2b3c4d5e6f7a8`
     """
-    from atoll.jobs import client, handle
+    from atoll.jobs import client
 
     with session.connect() as connection:
         found = connection.send(client.again(id_))
-    if (told := handle.unused(found)) is not None:
-        console.say(told)
+    _tell_unused(found)
     if output is Output.JSON:
         console.model(found)
     else:
@@ -263,6 +267,13 @@ def delete_job(id_: IdArgument, yes: YesOption = False) -> None:
     console.sure(f"Delete {id_} with its log and output?", yes)
     with session.connect() as connection:
         connection.send(client.delete(id_))
+
+
+def _tell_unused(found: Job) -> None:
+    from atoll.jobs import handle
+
+    if (told := handle.unused(found)) is not None:
+        console.say(told)
 
 
 def _exit(status: str) -> Exit:

@@ -171,8 +171,20 @@ def row(found: models.Job) -> tuple[str, ...]:
     )
 
 
-def described(found: models.Job) -> list[tuple[str, str | None]]:
-    """A job as facts for people."""
+def dataset_names(connection: Connection, found: models.Job) -> list[str]:
+    """What the datasets are called that it read; the id of one that is gone or not the caller's."""
+    return [_dataset_name(connection, id_) for id_ in found.datasets]
+
+
+def _dataset_name(connection: Connection, id_: str) -> str:
+    try:
+        return connection.send(client.dataset_name(id_)).name
+    except AtollError:  # the rest of the facts is worth showing without it
+        return id_
+
+
+def described(found: models.Job, datasets: list[str] | None = None) -> list[tuple[str, str | None]]:
+    """A job as facts for people; `datasets` are the names of those it read, where they are known."""
     lasted = words.seconds_between(found.started_at, found.finished_at)
     parameters = ", ".join(f"{name}={value!r}" for name, value in found.parameters.items())
     return [
@@ -188,7 +200,7 @@ def described(found: models.Job) -> list[tuple[str, str | None]]:
         ("Resources", _resources(found)),
         ("Files", _files(found.files)),
         ("Environment", found.environment or found.environment_choice),
-        ("Datasets read", ", ".join(found.datasets)),
+        ("Datasets read", ", ".join(datasets or found.datasets)),
         ("ID", found.id),
     ]
 

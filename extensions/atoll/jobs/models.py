@@ -195,6 +195,12 @@ class Job(BaseModel):
     datasets: list[str] = []  # ids of the datasets it read
 
 
+class DatasetName(BaseModel):
+    """Of a dataset what a job's facts have of it."""
+
+    name: str
+
+
 class LogChunk(BaseModel):
     """A piece of a job's log; ask again from `next_offset` (bytes) until `complete`."""
 

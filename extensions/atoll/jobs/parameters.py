@@ -15,6 +15,13 @@ from atoll.jobs.models import Parameter
 _MOST_SOURCE: Final = 1 << 16  # a parameters cell longer than that holds data, not parameters
 _MOST: Final = 200  # a form of more is for nobody
 _TYPES: Final = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "dict"}
+_MEANT: Final = {
+    "int": (int | float, "a number"),
+    "float": (int | float, "a number"),
+    "bool": (int | float, "True or False"),
+    "list": (list, "a list"),
+    "dict": (dict, "a dictionary"),
+}
 _UNREADABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What `ast` raises for source that is none, nests too deep, or holds a null byte."""
 
@@ -40,6 +47,17 @@ def parameters_of(source: str) -> list[Parameter]:
             found.pop(name, None)  # what is assigned last counts
             found[name] = like.model_copy(update={"name": name})
     return list(found.values())[:_MOST]
+
+
+def unfit(parameter: Parameter, value: JsonValue) -> str | None:
+    """What the parameter is, where a value typed on a command line cannot be one; None where it can.
+
+    A default of 1 may be meant as a number of any kind, and nothing is as good as any value.
+    """
+    if value is None or parameter.type not in _MEANT:
+        return None
+    kinds, what = _MEANT[parameter.type]
+    return None if isinstance(value, kinds) else what
 
 
 def _names(statement: ast.Assign | ast.AnnAssign) -> list[str]:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
+from atoll.jobs import notebooks
 from atoll.jobs.models import JobRequest, JobStatus
+from atoll.jobs.parameters import unfit
 from atoll.kit.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -250,6 +252,25 @@ def assignments(options: list[str], *, raw: bool = False) -> dict[str, JsonValue
             )
         found[name] = value if raw else typed(value)
     return found
+
+
+def check_typed(notebook: Mapping[str, JsonValue], values: Mapping[str, JsonValue]) -> None:
+    """Raise InvalidError where a value of a command line cannot be what the notebook's default is.
+
+    The job would take it, and fail at a cell that counts with it.
+    """
+    if not values:
+        return
+    for parameter in notebooks.parameters(dict(notebook)):
+        value = values.get(parameter.name)
+        if (what := unfit(parameter, value)) is not None:
+            name = parameter.name
+            raise InvalidError(
+                f"The parameter {name} is {what} ({parameter.source[:80]} in the notebook),"
+                f" and {str(value)[:80]!r} is none.",
+                hint=f"-r {name}={str(value)[:80]} gives it as text all the same; `atoll.submit`, in Python,"
+                " takes lists and dictionaries too.",
+            )
 
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -69,7 +69,8 @@ def test_the_exit_status_says_how_the_job_ended(ada: Shell) -> None:
     write(ada.folder / "long.ipynb", "import time; time.sleep(600)")
     job = ada.atoll("jobs", "submit", "long.ipynb", "--environment", "base").stdout.strip()
     assert "it goes on" in ada.atoll("jobs", "wait", job, "--timeout", "1s", status=124).stderr
-    assert "stopped" in ada.atoll("jobs", "stop", job).stderr
+    assert ada.atoll("jobs", "stop", job).stderr.splitlines()[-1].startswith("stopped")
+    assert "It had ended already: stopped" in ada.atoll("jobs", "stop", job).stderr
     ada.atoll("jobs", "wait", job, status=7)
 
 
@@ -112,6 +113,9 @@ def test_bad_input_is_told_in_a_sentence(ada: Shell, report: Path) -> None:
     assert "name=value" in ada.atoll("jobs", "submit", report.name, "-p", "x", status=2).stderr
     assert "1d" in ada.atoll("jobs", "submit", report.name, "--timeout", "x", status=2).stderr
     assert "queued" in ada.atoll("jobs", "list", "--status", "done", status=2).stderr
+    number = ada.atoll("jobs", "submit", report.name, "-p", "year=abc", status=2).stderr
+    assert "The parameter year is a number (1 in the notebook)" in " ".join(number.split())
+    assert "-r year=abc" in " ".join(number.split())
     unknown = ada.atoll("jobs", "submit", report.name, "-p", "years=1", status=2).stderr
     assert "years" in unknown
     ada.atoll("jobs", "show", "j-0192f0c1a2b3c4d5e6f7a8", status=4)

@@ -12,7 +12,8 @@ from atoll.datasets import handle as dataset_handle
 from atoll.datasets.models import Column, Dataset, DatasetId, DatasetStatus, PartitionKey, Preview
 from atoll.jobs import handle as job_handle
 from atoll.jobs.models import Failure, Job, JobId, JobStatus, JobTarget, Step
-from atoll.kit.http import Connection
+from atoll.kit.errors import NotFoundError
+from atoll.kit.http import Call, Connection, T
 from atoll.kit.notebook import Text
 
 EVIL = "<script>alert(1)</script>"
@@ -148,3 +149,20 @@ def test_the_text_of_an_output_notebook_is_what_its_cells_showed() -> None:
     )
     assert notebook.text == "one\ntwo\n3"
     assert isinstance(notebook.text, Text)
+
+
+class Datasets(Connection):
+    """Knows one dataset."""
+
+    def send(self, call: Call[T]) -> T:
+        if call.path != "datasets/ds-1":
+            raise NotFoundError("There is no such dataset.")
+        return call.into(name="flights")
+
+
+def test_the_datasets_that_a_job_read_are_told_by_their_names() -> None:
+    found = job(datasets=["ds-1", "ds-2"])
+    with Datasets("http://127.0.0.1:9/", "none") as datasets:
+        names = job_handle.dataset_names(datasets, found)
+    assert names == ["flights", "ds-2"], "one that is gone has no name"
+    assert ("Datasets read", "flights, ds-2") in job_handle.described(found, names)

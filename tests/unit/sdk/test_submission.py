@@ -121,6 +121,38 @@ def test_parameters_of_a_command_line() -> None:
     assert submission.assignments(["a=1"], raw=True) == {"a": "1"}
 
 
+CELL = (
+    "month = 7\nshare = 0.5\nflag = True\nname = 'x'\nxs = [1]\nnames = {}\n"
+    "free = None\nsoon = 1 + 1\nwhole: int = None\n"
+)
+
+
+def with_parameters() -> dict[str, object]:
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": CELL}
+    return {**DOCUMENT, "cells": [cell]}
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["month=abc", "month=", "share=half", "flag=true", "xs=1,2", "xs=3", "names=a", "whole=x"],
+)
+def test_a_value_that_the_default_cannot_be_is_refused_with_a_way_out(option: str) -> None:
+    typed = submission.assignments([option])
+    with pytest.raises(InvalidError, match=f"-r {option}"):
+        submission.check_typed(with_parameters(), typed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["month=8", "month=8.5", "month=null", "share=1", "flag=False", "flag=0", "name=2013",
+     "xs=null", "free=x", "soon=x", "unknown=x"],
+)  # fmt: skip
+def test_a_value_that_the_default_can_be_passes(option: str) -> None:
+    typed = submission.assignments([option])
+    submission.check_typed(with_parameters(), typed)  # type: ignore[arg-type]
+    submission.check_typed(DOCUMENT, typed)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("option", ["a", "=1", "a b=1", "1a=2"])
 def test_an_option_that_is_no_parameter_is_shown(option: str) -> None:
     with pytest.raises(InvalidError, match=r"Write name=value"):
