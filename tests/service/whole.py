@@ -25,6 +25,7 @@ from tests.listening import listening, server_for
 USERS = {
     "ada": {"kind": "user", "name": "ada", "groups": ["flyers"], "scopes": ["custom:atoll:use"]},
     "ada-server": {"kind": "user", "name": "ada", "scopes": ["custom:atoll:use!server=ada/big"]},
+    "ada-default": {"kind": "user", "name": "ada", "scopes": ["custom:atoll:use!server=ada/"]},
     "bob": {"kind": "user", "name": "bob", "scopes": ["custom:atoll:use!user=bob"]},
     "noscope": {"kind": "user", "name": "eve", "scopes": ["read:users!user=eve"]},
     "admin": {"kind": "user", "name": "root", "scopes": ["custom:atoll:use", "custom:atoll:admin"]},

@@ -107,7 +107,7 @@ def whoami(output: OutputOption = Output.TABLE) -> None:
             ("Platform", _shown(found.url)),
             ("Administrator", "yes" if me.admin else None),
             ("Groups", ", ".join(me.groups)),
-            ("Server", None if me.server is None else me.server or "-"),
+            ("Server", None if me.server is None else me.server or "the default one"),
             ("Job", me.job),
             ("Token from", found.origin),
         ]
@@ -141,6 +141,7 @@ def _as_owner(address: str) -> session.Login:
 
 
 def _with_password(address: str, user: str | None) -> session.Login:
+    _check_answers(address)
     if address.startswith("http:") and not session.on_this_machine(address):
         console.say("Careful: this address is not encrypted; others on the way can read passwords.")
     name = user or typer.prompt("User", default=getpass.getuser(), err=True)
@@ -158,6 +159,7 @@ def _issued(address: str, name: str, password: str) -> session.Login:
 
 
 def _with_token(address: str) -> session.Login:
+    _check_answers(address)
     hub_url = session.Session(address, "", "").hub_url
     token = _secret(f"Token, made at {hub_url}token")
     return session.Login(_verified(address, token).name, token)
@@ -170,8 +172,13 @@ def _verified(address: str, token: str) -> Me:
         return connection.send(account.me())
 
 
+def _check_answers(address: str) -> None:
+    """Raise UnavailableError where no platform answers, before a person is asked for anything."""
+    _asked(session.Session(address, "nobodys", ""))
+
+
 def _asked(found: session.Session) -> Me | None:
-    """Who the kept token is of; None where it has ended."""
+    """Who the token is of; None where it has ended, or never was one."""
     from atoll.kit.errors import UnauthenticatedError
 
     try:

@@ -116,9 +116,9 @@ def discard_unsaved(name: ServerArgument = "-", yes: YesOption = False) -> None:
     Example: `atoll servers discard`
     """
     from atoll.checkpoints import client
-    from atoll.kit.names import server_name, server_segment
+    from atoll.kit.names import server_name
 
-    shown = server_segment(server_name(name))
+    shown = f"the server {name!r}" if server_name(name) else "the default server"
     console.sure(f"Discard what {shown} has not saved? It cannot be brought back.", yes)
     found = session.find()
     with found.connect() as connection:

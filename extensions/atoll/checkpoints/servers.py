@@ -216,7 +216,7 @@ class Servers:
         name = self._visible(caller, user, segment)
         with self._ground.database.read() as session:
             if find_server(session, user, name) is None:
-                raise NotFoundError(f"There is no server {segment!r} of {user!r}.")
+                raise _none_to_stop(caller, user, name)
         self._ground.hub.stop_server(user, name)
         return self.show(caller, user, segment)
 
@@ -332,6 +332,15 @@ class Servers:
             "ended_at": self._ground.clock(),
             "message": "Your environment is being saved first.",
         }
+
+
+def _none_to_stop(caller: Caller, user: str, name: str) -> NotFoundError:
+    which = f"server {name!r}" if name else "default server"
+    whose = f"Your {which}" if user == caller.name else f"The {which} of {user!r}"
+    return NotFoundError(
+        f"{whose} has never run, so there is nothing to stop.",
+        hint="`atoll servers list` shows those that there are.",
+    )
 
 
 def _same_start(row: ServerRow, request: StartRequest) -> bool:

@@ -67,7 +67,13 @@ class Call(Generic[T]):
         if self.into is bytes:
             return response.content  # type: ignore[return-value]  # T is bytes here
         adapter = _ADAPTERS.setdefault(self.into, TypeAdapter(self.into))
-        return adapter.validate_json(response.content)  # type: ignore[return-value]
+        try:
+            return adapter.validate_json(response.content)  # type: ignore[return-value]
+        except ValidationError as error:
+            raise UnavailableError(
+                f"{response.request.url} answered {response.status_code} with something unexpected.",
+                hint="Is this the address of the platform?",
+            ) from error
 
 
 def _json(body: BaseModel) -> str:
@@ -89,6 +95,13 @@ def _error(response: httpx.Response) -> AtollError:
             return TooLargeError(
                 said, hint="Has a proxy before the platform a limit for what is sent?"
             )
+        if response.status_code in _GATEWAY:
+            return UnavailableError(
+                f"The platform does not answer at the moment ({response.request.url} answered"
+                f" {response.status_code}).",
+                hint="It is restarted by itself; try again in a few seconds. If it stays so,"
+                " `atoll status` tells what is up.",
+            )
         return UnavailableError(
             said,
             hint="Is the address right, and is the platform up? `atoll status` tells.",
@@ -98,7 +111,7 @@ def _error(response: httpx.Response) -> AtollError:
 def _unreachable(url: httpx.URL, error: httpx.HTTPError) -> UnavailableError:
     return UnavailableError(
         f"The platform at {url} does not answer ({type(error).__name__}).",
-        hint="Is it up? `atoll status` tells.",
+        hint="Is the address right, and is it up? `atoll status` tells.",
     )
 
 

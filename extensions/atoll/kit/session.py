@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 _SERVICE: Final = "services/atoll/"
 _PATIENCE_S: Final = 20.0  # a platform that was there a moment ago is being started again
-_LOGIN_HINT: Final = "Run `atoll login URL` with the address you use in the browser."
+_LOGIN_HINT: Final = (
+    "Run `atoll login URL` with the address you use in the browser; on the machine that runs the"
+    " platform, whoever started it needs only `atoll login`."
+)
 
 
 @dataclass(frozen=True, slots=True)

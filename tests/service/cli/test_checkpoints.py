@@ -64,10 +64,19 @@ def test_saving_listing_comparing_going_back_and_deleting(ada: Shell, server: Pa
 
 
 def test_what_cannot_be_is_told_in_a_sentence(ada: Shell) -> None:
-    ada.atoll("checkpoints", "show", "c-0192f0c1a2b3c4d5e6f7a8", status=4)
+    ada.atoll("checkpoints", "show", "k-0192f0c1a2b3c4d5e6f7a8", status=4)
     said = ada.atoll("checkpoints", "save", "nosuchserver", status=5).stderr
     assert "not started yet" in said
-    ada.atoll("checkpoints", "delete", "c-0192f0c1a2b3c4d5e6f7a8", "--yes", status=4)
+    ada.atoll("checkpoints", "delete", "k-0192f0c1a2b3c4d5e6f7a8", "--yes", status=4)
+
+
+def test_stopping_a_server_that_never_ran_says_so_in_words(ada: Shell) -> None:
+    bob = ada.as_("bob")
+    assert "Your default server has never run" in bob.atoll("servers", "stop", status=4).stderr
+    assert "Your server 'gpu' has" in bob.atoll("servers", "stop", "gpu", status=4).stderr
+    others = ada.as_("admin")
+    said = others.atoll("servers", "stop", "nosuch", status=4).stderr
+    assert "nosuch" in said
 
 
 def test_rebasing_says_what_is_not_in_it_and_how_to_go_over(

@@ -89,6 +89,23 @@ def test_what_the_service_says_at_the_end_of_patience_is_told(gateway: Gateway) 
     assert len(gateway.asked) > 1
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_service_that_is_restarted_is_told_to_come_back(gateway: Gateway, status: int) -> None:
+    gateway.away, gateway.says = 1, status
+    with Connection(gateway.url, "t") as service, pytest.raises(UnavailableError) as error:
+        service.send(Call("GET", "datasets", str))
+    assert str(status) in error.value.detail
+    assert "It is restarted by itself; try again in a few seconds." in (error.value.hint or "")
+
+
+def test_an_answer_of_something_else_is_told_as_a_wrong_address(gateway: Gateway) -> None:
+    with (
+        Connection(gateway.url, "t") as service,
+        pytest.raises(UnavailableError, match=r"something unexpected.*address of the platform"),
+    ):
+        service.send(Call("GET", "me", int))
+
+
 def test_a_proxy_that_takes_no_request_so_long_is_understood_without_an_explanation(
     gateway: Gateway,
 ) -> None:
