@@ -18,7 +18,16 @@ DECISIONS: Final = "<!-- the decisions -->"
 SECTIONS: Final = {
     "Using Atoll": (
         "users",
-        ["first-steps", "environment", "datasets", "jobs", "sdk", "cli", "troubleshooting"],
+        [
+            "index",
+            "first-steps",
+            "environment",
+            "datasets",
+            "jobs",
+            "sdk",
+            "cli",
+            "troubleshooting",
+        ],
     ),
     "Demos": ("demos", []),
     "Running Atoll": (

@@ -70,6 +70,21 @@ def test_every_command_that_the_pages_show_exists() -> None:
             assert {" ".join(words[:2]), line} & known, f"{page.name}: {line}"
 
 
+@pytest.mark.parametrize("folder", ["users", "operators"])
+def test_every_page_of_a_folder_is_on_its_first_page(folder: str) -> None:
+    pages = {page.name for page in (DOCS / folder).glob("*.md")} - {"index.md"}
+    listed = re.findall(
+        r"^\| \[[^\]]+\]\(([a-z-]+\.md)\) \|", (DOCS / folder / "index.md").read_text(), re.M
+    )
+    assert sorted(listed) == sorted(pages)
+
+
+def test_what_the_readme_links_exists() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()):
+        if target != "docs/adr":  # the site makes its list; in the source it is the folder's
+            assert (ROOT / target).is_file(), target
+
+
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path)],
