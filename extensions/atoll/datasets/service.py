@@ -115,8 +115,9 @@ class Datasets:
             caller.require(ADMIN)
         name = checked_name(request.name, "dataset")
         owner = PLATFORM if request.platform else caller.name
+        wanted = readable(request.format)
         row = self.ground.new(owner, name, self.ground.there(request.location, owner))
-        row.description, row.wanted_format = request.description, readable(request.format)
+        row.description, row.wanted_format = request.description, wanted
         try:
             with self._database.write() as session:
                 if store.find_owned(session, owner, name) is not None:
