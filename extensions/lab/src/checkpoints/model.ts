@@ -114,9 +114,14 @@ export class EnvironmentModel extends LiveModel {
     return { digest, checkpoint };
   }
 
-  async save(note: string): Promise<void> {
-    await this.api.post<Checkpoint>('checkpoints', { server: this.segment, note });
+  /** Save it; the answer is whether there was anything new to save, or to name. */
+  async save(note: string): Promise<boolean> {
+    const before = new Map(this._checkpoints.map(one => [one.id, one.note]));
+    const saved = await this.api.post<Checkpoint>('checkpoints', { server: this.segment, note });
     await this.refresh();
+    const now = this.byId(saved.id);
+    // A save in which nothing had changed is not listed.
+    return now !== null && (now.status !== 'ready' || before.get(now.id) !== now.note);
   }
 
   /** Let the next start continue from the checkpoint. */

@@ -185,6 +185,9 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
   );
 }
 
+/** How long it is said that there was nothing to save. */
+const IDLE_MS = 6_000;
+
 function SaveForm(props: {
   model: EnvironmentModel;
   action: Action;
@@ -192,11 +195,19 @@ function SaveForm(props: {
 }): ReactElement {
   const { model, action, changed } = props;
   const [note, setNote] = useState('');
+  const [idle, setIdle] = useState(false);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
+    setIdle(false);
     action.run(async () => {
-      await model.save(note.trim());
+      const news = await model.save(note.trim());
       setNote('');
+      if (!news) {
+        setIdle(true);
+        setTimeout(() => {
+          setIdle(false);
+        }, IDLE_MS);
+      }
     });
   };
   return (
@@ -217,6 +228,11 @@ function SaveForm(props: {
       >
         Save now
       </button>
+      {idle && !changed && (
+        <div className="atoll-quiet" role="status" data-testid="atoll-nothing-new">
+          Nothing changed, so there is nothing new to save.
+        </div>
+      )}
     </form>
   );
 }

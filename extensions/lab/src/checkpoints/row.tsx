@@ -193,6 +193,7 @@ function Details(props: RowProps): ReactElement {
       )}
       {checkpoint.digest !== null && (
         <div className="atoll-Buttons">
+          <span className="atoll-quiet">Digest</span>
           <code title={checkpoint.digest}>{shortDigest(checkpoint.digest)}</code>
           <CopyButton text={checkpoint.digest} label="Copy the digest" />
         </div>

@@ -149,6 +149,36 @@ test('saving takes the note along', async () => {
   );
 });
 
+test('a save of nothing new says so', async () => {
+  const current = checkpoint({ current: true });
+  platform.routes['POST checkpoints'] = () => ({ status: 202, body: current });
+  await shown(server({ saved_at: current.created_at }), current);
+  fireEvent.click(await screen.findByRole('button', { name: 'Save now' }));
+  expect((await screen.findByTestId('atoll-nothing-new')).textContent).toContain('Nothing changed');
+});
+
+test('a save of nothing new that gives it a name is one', async () => {
+  const current = checkpoint({ current: true });
+  await shown(server({ saved_at: current.created_at }), current);
+  platform.routes['POST checkpoints'] = () => {
+    const named = { ...current, note: 'good' };
+    platform.get('checkpoints', page([named]));
+    return { status: 202, body: named };
+  };
+  expect(await model.save('good')).toBe(true);
+  expect(await model.save('good')).toBe(false);
+});
+
+test('a save that begins says nothing of that', async () => {
+  const begun = checkpoint({ id: 'c-2', status: 'requested', digest: null });
+  await shown(server(), checkpoint({ current: true }));
+  platform.routes['POST checkpoints'] = () => {
+    platform.get('checkpoints', page([begun]));
+    return { status: 202, body: begun };
+  };
+  expect(await model.save('')).toBe(true);
+});
+
 test('a save that cannot be is told, and the note stays', async () => {
   platform.routes['POST checkpoints'] = () => problem(409, 'busy', 'It is being stopped.');
   await shown(server({ unsaved: UNSAVED }));
@@ -202,6 +232,7 @@ test('what can still be gone back to when a checkpoint is opened: its digest and
   const row = await screen.findByRole('button', { name: /before upgrade.*/, expanded: false });
   fireEvent.click(row);
   expect(await screen.findByText('polars')).toBeTruthy();
+  expect(screen.getByText('Digest')).toBeTruthy();
   expect(screen.getByRole('button', { name: 'Copy the digest' })).toBeTruthy();
 });
 
