@@ -6,6 +6,7 @@ import { configure } from '@testing-library/react';
 configure({ asyncUtilTimeout: 15_000 });
 
 if (typeof window !== 'undefined') {
+  Element.prototype.scrollIntoView = () => undefined;
   Object.assign(window, {
     DragEvent: class extends MouseEvent {},
     ResizeObserver: class {

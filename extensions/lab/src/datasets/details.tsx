@@ -2,7 +2,7 @@
 
 import { addBelowIcon } from '@jupyterlab/ui-components';
 import type { ISignal } from '@lumino/signaling';
-import { useEffect, useState, type ReactElement } from 'react';
+import { useEffect, useRef, useState, type ReactElement } from 'react';
 
 import { asProblem, type Column, type Dataset, type Preview, type Problem } from '../api';
 import { count, size } from '../views/format';
@@ -206,6 +206,11 @@ function Sample(props: { model: DatasetsModel; dataset: Dataset }): ReactElement
       wanted = false;
     };
   }, [model, dataset]);
+  const scrolled = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // Where the panel is low, both scrollbars are brought into view.
+    scrolled.current?.scrollIntoView({ block: 'nearest' });
+  }, [preview]);
   if (preview === null) {
     return problem === null ? (
       <p className="atoll-quiet">Loading…</p>
@@ -216,8 +221,14 @@ function Sample(props: { model: DatasetsModel; dataset: Dataset }): ReactElement
   return (
     <>
       {/* Scrolled with the keyboard, so it takes the focus. */}
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
-      <div className="atoll-Scroll atoll-Sample" tabIndex={0} role="region" aria-label="Sample">
+      <div
+        ref={scrolled}
+        className="atoll-Scroll atoll-Sample"
+        // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+        tabIndex={0}
+        role="region"
+        aria-label="Sample"
+      >
         <table data-testid="atoll-sample">
           <thead>
             <tr>
