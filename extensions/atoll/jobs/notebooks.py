@@ -165,7 +165,7 @@ def check_parameters(
     if _tagged(notebook) is None:
         raise InvalidError(
             "Parameters were given, but no cell of this notebook is tagged `parameters`.",
-            hint="Put the defaults into one cell and tag it (Property Inspector → Cell Tags).",
+            hint="Put the defaults into one cell and tag it (the gears in the right sidebar, Common Tools, Cell Tags).",
         )
     if kernel.language.lower() == "python":
         _check_known(values, [parameter.name for parameter in parameters(notebook)])

@@ -20,6 +20,9 @@ export interface Asked {
 
 const DEFAULT_ENVIRONMENT = 'server';
 
+/** Why there may be no command. */
+export const NO_COMMAND = 'The command line takes no lists and objects; the SDK does.';
+
 /** `atoll jobs submit report.ipynb -p year=2013`; null where a value has no form in a shell. */
 export function cli(path: string, asked: Asked): string | null {
   const { values, environment, limit, retries, files, resources } = asked;

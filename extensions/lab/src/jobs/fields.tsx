@@ -101,10 +101,14 @@ function Hint(props: ParameterFieldProps): ReactElement {
       </>
     );
   }
+  const empty =
+    parameter.type === 'other'
+      ? 'Left empty, the notebook works it out itself.'
+      : reading === null && `Left empty, it is ${clipped(parameter.source)}, the notebook’s own.`;
   return (
     <>
       {help}
-      {parameter.type === 'other' && 'Left empty, the notebook works it out itself.'}
+      {empty !== false && <span className="atoll-Field-empty">{empty}</span>}
     </>
   );
 }

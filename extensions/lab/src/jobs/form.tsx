@@ -16,7 +16,7 @@ import { FormButtons } from '../views/form';
 import { plural } from '../views/format';
 import { useAction } from '../views/hooks';
 import { CopyButton, ProblemView, TextButton } from '../views/parts';
-import { cli, sdk, type Asked } from './code';
+import { cli, NO_COMMAND, sdk, type Asked } from './code';
 import { EnvironmentField, FilesField, LimitField, ParameterField, RetriesField } from './fields';
 import type { JobsModel } from './model';
 import { useResources } from './resourcefields';
@@ -152,26 +152,28 @@ function Filled(
       aria-label={`Run ${source.name} as a job`}
       data-testid="atoll-run-form"
     >
-      <p className="atoll-RunForm-notebook atoll-quiet">
-        <strong>{source.name}</strong> · {plural(inspection.code_cells, 'code cell')}
-        {inspection.kernel !== '' && ` · ${inspection.kernel}`}
-      </p>
-      <Parameters
-        inspection={inspection}
-        texts={texts}
-        errors={errors}
-        last={source.values === undefined ? inspection.last_values : {}}
-        change={(name, text) => setTexts({ ...texts, [name]: text })}
-      />
-      <EnvironmentField
-        value={environment}
-        server={server}
-        digest={source.digest ?? null}
-        onChange={setEnvironment}
-      />
-      {limits.field}
-      {files.field}
-      {uses.field}
+      <div className="atoll-RunForm-fields">
+        <p className="atoll-RunForm-notebook atoll-quiet">
+          <strong>{source.name}</strong> · {plural(inspection.code_cells, 'code cell')}
+          {inspection.kernel !== '' && ` · ${inspection.kernel}`}
+        </p>
+        <Parameters
+          inspection={inspection}
+          texts={texts}
+          errors={errors}
+          last={source.values === undefined ? inspection.last_values : {}}
+          change={(name, text) => setTexts({ ...texts, [name]: text })}
+        />
+        <EnvironmentField
+          value={environment}
+          server={server}
+          digest={source.digest ?? null}
+          onChange={setEnvironment}
+        />
+        {limits.field}
+        {files.field}
+        {uses.field}
+      </div>
       <div className="atoll-RunForm-foot">
         {problem !== null && <ProblemView problem={problem} />}
         {tried && wrong && <Wrong />}
@@ -253,7 +255,7 @@ function Parameters(props: {
     return (
       <p className="atoll-quiet" data-testid="atoll-no-parameters">
         It has no parameters. To give it some, set them in one cell and tag that cell{' '}
-        <code>parameters</code> (Property Inspector, Common Tools).
+        <code>parameters</code>: the gears in the right sidebar, Common Tools, Cell Tags.
       </p>
     );
   }
@@ -286,11 +288,13 @@ function SameInCode(props: { source: Source; asked: Asked }): ReactElement {
   return (
     <div className={`atoll-SameInCode${open ? ' atoll-mod-open' : ''}`}>
       <div className="atoll-Buttons">
-        {shell !== null && (
-          <CopyButton text={shell} label="Copy as CLI">
-            Copy as CLI
-          </CopyButton>
-        )}
+        <CopyButton
+          text={shell ?? ''}
+          label="Copy as CLI"
+          obstacle={shell === null ? NO_COMMAND : null}
+        >
+          Copy as CLI
+        </CopyButton>
         <CopyButton text={python} label="Copy as SDK">
           Copy as SDK
         </CopyButton>
@@ -300,7 +304,11 @@ function SameInCode(props: { source: Source; asked: Asked }): ReactElement {
       </div>
       {open && (
         <>
-          {shell !== null && <pre aria-label="As CLI">{shell}</pre>}
+          {shell === null ? (
+            <p className="atoll-quiet">{NO_COMMAND}</p>
+          ) : (
+            <pre aria-label="As CLI">{shell}</pre>
+          )}
           <pre aria-label="As SDK">{python}</pre>
         </>
       )}

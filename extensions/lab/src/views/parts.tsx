@@ -215,8 +215,11 @@ export function Section(props: {
 export function CopyButton(props: {
   text: string;
   label: string;
+  /** Why there is nothing to copy. */
+  obstacle?: string | null;
   children?: ReactNode;
 }): ReactElement {
+  const obstacle = props.obstacle ?? null;
   const [copied, setCopied] = useState(false);
   const copy = async (): Promise<void> => {
     await navigator.clipboard.writeText(props.text);
@@ -229,8 +232,9 @@ export function CopyButton(props: {
     <button
       type="button"
       className="atoll-TextButton"
-      title={props.label}
+      title={obstacle ?? props.label}
       aria-label={props.label}
+      disabled={obstacle !== null}
       onClick={() => void copy()}
     >
       {copied ? 'Copied' : (props.children ?? 'Copy')}

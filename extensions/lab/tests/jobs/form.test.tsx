@@ -181,6 +181,34 @@ test('the same in code follows what is typed', async () => {
   );
 });
 
+test('an emptied field says with what the job runs then', async () => {
+  await shown({
+    parameters: [
+      parameter(),
+      parameter({ name: 'rate', type: 'float', default: 0.5, source: '0.5' })
+    ]
+  });
+  expect(screen.queryByText(/^Left empty/)).toBeNull();
+  type(/^year/, ' ');
+  const field = screen.getByTestId('atoll-parameter-year');
+  expect(within(field).getByText('Left empty, it is 2013, the notebook’s own.')).toBeTruthy();
+  press('Run');
+  await waitFor(() => expect(request()).toMatchObject({ parameters: {} }));
+});
+
+test('what has no form in the shell says so where its command would be', async () => {
+  const list = parameter({ name: 'origins', type: 'list', default: ['JFK'], source: '["JFK"]' });
+  await shown({ parameters: [list] });
+  const copy = screen.getByRole<HTMLButtonElement>('button', { name: 'Copy as CLI' });
+  expect(copy.disabled).toBe(false);
+  type(/^origins/, '["EWR"]');
+  expect(copy.disabled).toBe(true);
+  expect(copy.title).toContain('takes no lists and objects');
+  press('Show the code');
+  expect(screen.queryByLabelText('As CLI')).toBeNull();
+  expect(screen.getByText(/takes no lists and objects/)).toBeTruthy();
+});
+
 test('without parameters it says how to get some', async () => {
   await shown({ parameters: [] });
   expect(screen.getByTestId('atoll-no-parameters').textContent).toContain('tag that cell');
