@@ -5,6 +5,7 @@ import { useEffect, useRef, type ReactElement } from 'react';
 
 import type { Job } from '../api';
 import type { Action } from '../views/hooks';
+import { exact } from '../views/format';
 import { Ago, Elapsed, IconButton, openMenu, ProgressBar, TextButton } from '../views/parts';
 import { moveBetweenRows } from '../views/rows';
 import { hasOutput, menuEntries, type JobActions } from './actions';
@@ -124,7 +125,12 @@ function RowButtons(props: JobRowProps): ReactElement {
 
 /** All that the row is too narrow for. */
 function tooltip(job: Job, line: string): string {
-  return [title(job), line, values(job.parameters)]
+  const ended = job.finished_at;
+  const when =
+    ended === null
+      ? `submitted ${exact(new Date(job.created_at))}`
+      : `ended ${exact(new Date(ended))}`;
+  return [title(job), line, values(job.parameters), when]
     .filter((part, at, parts) => part !== '' && parts.indexOf(part) === at)
     .join('\n');
 }

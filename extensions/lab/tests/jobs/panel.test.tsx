@@ -16,7 +16,6 @@ let model: JobsModel;
 const opened: string[] = [];
 
 beforeEach(async () => {
-  Element.prototype.scrollIntoView = () => undefined;
   opened.length = 0;
   platform = await Platform.start();
   events = platform.events();
@@ -54,6 +53,25 @@ async function shown(notebook: string | null = 'report.ipynb', of = model): Prom
   );
   await model.refresh();
 }
+
+test('equal runs are told apart by when they ended', async () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-24T17:12:00Z') });
+  const run = { parameters: { year: 2013 }, started_at: '2026-11-24T17:00:00Z' };
+  await showing(
+    job({ ...run, id: 'j-2', finished_at: '2026-11-24T17:10:00Z' }),
+    job({ ...run, id: 'j-1', finished_at: '2026-11-24T17:05:00Z' })
+  );
+  await screen.findByTestId('atoll-job-j-2');
+  const told = ['j-2', 'j-1'].map(id => {
+    const row = within(screen.getByTestId(`atoll-job-${id}`)).getAllByRole('button')[0];
+    const [, line, ended] = row?.title.split('\n') ?? [];
+    expect(line).toBe('year=2013');
+    expect(ended).toMatch(/^ended .*2026/);
+    return [row?.querySelector('time')?.textContent, ended];
+  });
+  expect(told.map(([ago]) => ago)).toEqual(['2 min ago', '7 min ago']);
+  expect(told[0]?.[1]).not.toBe(told[1]?.[1]);
+});
 
 test('a running job says its cell and how far it is, in words and as a bar', async () => {
   // The clock stands still: on a busy machine seconds go by until the row is there.
