@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -60,8 +60,8 @@ class WalkedSource:
         """The entries: per directory first what is gone, then what is new or different, by name."""
         for listing in self._listings():
             yield from self._before(listing)
-            for name, status in listing.changed:
-                yield from self._changed(listing, name, status)
+            for found in listing.changed:
+                yield from self._readable(listing, found)
             yield from self._after(listing)
 
     def packed(self, room: Room) -> Iterator[Entry | Packed]:
@@ -77,8 +77,8 @@ class WalkedSource:
                 if plain:
                     yield from self._packed(packer, listing, list(files))
                     continue
-                for name, status in files:
-                    yield from self._changed(listing, name, status)
+                for found in files:
+                    yield from self._readable(listing, found)
             yield from self._after(listing)
 
     def _packed(
@@ -97,7 +97,7 @@ class WalkedSource:
                 yield run.packed
                 at += len(run.packed.files)
             if run.asks:
-                yield from self._changed(listing, *files[at])
+                yield from self._readable(listing, files[at])
                 at, some = at + 1, 1  # where one is not plain, others beside it may not be, too
 
     def _listings(self) -> Iterator[Listing]:
@@ -119,7 +119,11 @@ class WalkedSource:
         if current.rewritten is not None:
             yield current.rewritten
             return
-        yield from pieces(current.descriptor, entry.size, holes=current.holes)
+        try:
+            yield from pieces(current.descriptor, entry.size, holes=current.holes)
+        except OSError as error:
+            must_be_readable(entry.path, error)
+            raise
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """What was left out so far, by path."""
@@ -143,6 +147,14 @@ class WalkedSource:
         for name, status in listing.linked:
             yield from self._linked(listing, name, status)
 
+    def _readable(self, listing: Listing, found: Found) -> Iterator[Entry]:
+        """The entries of something that is new or different; raises as `must_be_readable` does."""
+        try:
+            yield from self._changed(listing, *found)
+        except OSError as error:
+            must_be_readable(listing.full(found[0]), error)
+            raise
+
     def _changed(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
         if stat.S_ISREG(status.st_mode):
             yield from self._file(listing, name, status)
@@ -160,8 +172,11 @@ class WalkedSource:
     def _directory(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
         path = listing.full(name)
         xattrs = NO_XATTRS  # the walk reports a directory that cannot be entered
-        with suppress(OSError), opened_directory(name, listing.descriptor) as descriptor:
-            xattrs = self._attributes.xattrs(descriptor, names_of(descriptor), path)
+        try:
+            with opened_directory(name, listing.descriptor) as descriptor:
+                xattrs = self._attributes.xattrs(descriptor, names_of(descriptor), path)
+        except OSError as error:
+            must_be_readable(path, error)
         yield self._entry(path, Kind.DIRECTORY, status, xattrs=xattrs)
 
     def _file(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from .attributes import Attributes, IdMaps, names_of
 from .directory import WalkedSource, opened_directory
-from .errors import SourceError
+from .errors import SourceError, must_be_readable
 from .index import Index
 from .lowers import Lowers, attribute, marks, redirected
 from .partial import PartialWalk
@@ -102,13 +101,16 @@ class OverlaySource(WalkedSource):
         path = listing.full(name)
         xattrs = NO_XATTRS  # the walk reports a directory that cannot be entered
         mark = None
-        with suppress(OSError), opened_directory(name, listing.descriptor) as descriptor:
-            names = names_of(descriptor)
-            if self._marks.redirect in names:
-                raise redirected(path)
-            if self._marks.opaque in names:
-                mark = attribute(descriptor, self._marks.opaque)
-            xattrs = self._attributes.xattrs(descriptor, names, path)
+        try:
+            with opened_directory(name, listing.descriptor) as descriptor:
+                names = names_of(descriptor)
+                if self._marks.redirect in names:
+                    raise redirected(path)
+                if self._marks.opaque in names:
+                    mark = attribute(descriptor, self._marks.opaque)
+                xattrs = self._attributes.xattrs(descriptor, names, path)
+        except OSError as error:
+            must_be_readable(path, error)
         yield self._entry(path, Kind.DIRECTORY, status, xattrs=xattrs)
         if mark == b"y" and path not in self._opaque:
             self._marked.add(path)

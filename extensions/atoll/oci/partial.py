@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 
+from .errors import must_be_readable
 from .index import UNKNOWN, Index, inode_of
 from .source import DEFAULT_LIMITS, Limits, Report
 from .walk import OPEN_DIRECTORY, Exclude, Listing, Walk
@@ -103,12 +103,13 @@ def _descend(root: int, path: bytes) -> int | None:
     for part in path.split(b"/") if path else ():
         try:
             following = os.open(part, OPEN_DIRECTORY, dir_fd=descriptor)
-        except OSError:
-            following = -1
-        os.close(descriptor)
-        if following < 0 or os.fstat(following).st_dev != os.fstat(root).st_dev:
-            with suppress(OSError):
-                os.close(following)
+        except OSError as error:
+            must_be_readable(path, error)
+            return None
+        finally:
+            os.close(descriptor)
+        if os.fstat(following).st_dev != os.fstat(root).st_dev:
+            os.close(following)
             return None
         descriptor = following
     return descriptor
