@@ -18,7 +18,7 @@ import pytest
 from atoll.apps.platform_state import Phase
 from atoll.jobs import client
 from atoll.jobs.models import JobStatus
-from playwright.sync_api import expect
+from playwright.sync_api import Response, expect
 
 from hub_config.auth_secrets import user_password
 from tests.platform.driver import Platform, atoll, eventually
@@ -77,6 +77,21 @@ def run_as_job(ada: Person, name: str) -> None:
     form = ada.page.get_by_test_id("atoll-run-form")
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form).to_have_count(0)
+
+
+def stop_from_the_hub(ada: Person, platform: Platform) -> None:
+    """Stop the server in a tab of its own; the lab's stays open."""
+    hub = ada.page.context.new_page()
+    hub.goto(f"{platform.url}hub/home")
+    expect(hub.get_by_text("Stop means saved")).to_be_visible()
+    hub.locator("#stop").click()
+    expect(hub.locator("#start")).to_contain_text("Start", timeout=WORK_MS)
+    hub.close()
+
+
+def not_running(response: Response) -> bool:
+    """Whether the hub told JupyterLab that there is no server."""
+    return "/api/sessions" in response.url and response.status == 424
 
 
 def running_jobs(platform: Platform) -> list[psutil.Process]:
@@ -177,16 +192,28 @@ def test_a_job_goes_on_when_the_server_is_stopped(
     run_as_job(ada, "long.ipynb")
     row = ada.show("jobs").locator("li", has_text="long.ipynb").first
     expect(row).to_contain_text("cell 2 of 3", timeout=WORK_MS)
-    ada.page.goto(f"{platform.url}hub/home")
-    expect(ada.page.get_by_text("Stop means saved")).to_be_visible()
-    ada.see("control-panel")
-    ada.page.locator("#stop").click()
-    expect(ada.page.locator("#start")).to_contain_text("Start", timeout=WORK_MS)
+    stop_from_the_hub(ada, platform)
     user = platform.user("ada")
     assert user.saved().unsaved is None
     with user.connection() as service:
         (job,) = service.send(client.jobs(status=JobStatus.RUNNING)).items
     assert job.name == "long.ipynb"
+
+
+def test_the_tab_that_is_still_open_says_that_the_server_is_stopped(ada: Person) -> None:
+    expect(ada.page.get_by_test_id("atoll-stopped").first).to_contain_text("jobs go on")
+    with ada.page.expect_response(not_running, timeout=WORK_MS):
+        pass  # JupyterLab has heard it too, and asks nothing
+    expect(ada.page.locator(".jp-Dialog")).to_have_count(0)
+    environment = ada.show("environment")
+    expect(environment).to_contain_text("Stopping saves your environment")
+    expect(environment.get_by_test_id("atoll-save")).to_have_count(0)
+    expect(ada.page.get_by_test_id("atoll-status")).to_contain_text("server stopped")
+    ada.notebook.get_by_role("button", name="Run as job").click()
+    told = ada.page.locator(".jp-Dialog")
+    expect(told).to_contain_text("Start it again to go on working")
+    ada.see("server-stopped")
+    told.get_by_role("button", name="Dismiss").click()
 
 
 def test_start_again_and_everything_is_there(ada: Person, ada_home: Path) -> None:

@@ -84,7 +84,8 @@ function panelShown(app: JupyterFrontEnd): boolean {
   );
 }
 
-async function ask(problem: Problem, startPage: string): Promise<void> {
+/** Say why the server does not answer, and lead to its start where it is stopped. */
+export async function ask(problem: Problem, startPage: string): Promise<void> {
   const dismiss = Dialog.cancelButton({ label: 'Dismiss' });
   const start = Dialog.okButton({ label: 'Start it again' });
   const { button } = await showDialog({

@@ -57,6 +57,7 @@ test('it is told again when the server ran in between', async () => {
   const lost = outage();
   await stopped();
   await lost.onFailure();
+  await until(() => platform.connections === 2); // the tab is back
   platform.say({ type: 'connected' });
   await until(() => events.state === 'connected');
   await stopped();

@@ -112,7 +112,7 @@ function addCommands(app: JupyterFrontEnd, model: EnvironmentModel, show: () => 
         show();
       } catch (error) {
         const { detail, hint } = asProblem(error);
-        Notification.error(hint === null ? detail : `${detail} ${hint}`);
+        Notification.error(hint === null ? detail : `${detail} ${hint}`, { autoClose: false });
       }
     }
   });

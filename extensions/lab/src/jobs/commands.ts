@@ -6,6 +6,8 @@ import type { IFileBrowserFactory } from '@jupyterlab/filebrowser';
 import type { CommandRegistry } from '@lumino/commands';
 
 import { asProblem, type Job } from '../api';
+import { ask } from '../connectionlost';
+import type { Events } from '../events';
 import { runAsJobIcon } from '../views/icons';
 import { changeAndRun, hasOutput, remove, type JobActions } from './actions';
 import { final } from './describe';
@@ -34,7 +36,8 @@ async function telling(act: () => Promise<unknown>): Promise<void> {
     await act();
   } catch (error) {
     const { detail, hint } = asProblem(error);
-    Notification.error(hint === null ? detail : `${detail} ${hint}`);
+    const told = hint === null ? detail : `${detail} ${hint}`;
+    Notification.error(told, { autoClose: false }); // else only a number in the status bar
   }
 }
 
@@ -42,14 +45,19 @@ export function addRunCommands(
   app: JupyterFrontEnd,
   parts: {
     model: JobsModel;
+    events: Pick<Events, 'state' | 'problem' | 'startPage'>;
     notebooks: Notebooks;
     actions: JobActions;
     browsers: IFileBrowserFactory | null;
   }
 ): void {
-  const { model, notebooks, actions, browsers } = parts;
+  const { model, events, notebooks, actions, browsers } = parts;
   const run = (find: () => Promise<Source | null>): Promise<void> =>
     telling(async () => {
+      if (events.state === 'stopped' && events.problem !== null) {
+        await ask(events.problem, events.startPage); // the notebook cannot be saved either
+        return;
+      }
       const source = await find();
       if (source !== null) {
         actions.openForm(source);

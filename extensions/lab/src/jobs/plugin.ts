@@ -97,7 +97,7 @@ export const jobsPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: { args: { type: 'object', properties: {} } },
       execute: show
     });
-    addRunCommands(app, { model, notebooks, actions, browsers });
+    addRunCommands(app, { model, events, notebooks, actions, browsers });
     addJobCommands(app, model, actions);
     addTabCommand(app, tabs, model, actions);
     for (const command of Object.values(CommandIDs)) {
