@@ -18,7 +18,7 @@ from atoll.agent import policy
 from atoll.agent.bringing import bring
 from atoll.agent.copying import Copied, Copy, Wishes, scan_of, still_there
 from atoll.agent.errors import BusyError, ContainerRunningError, NotOursError
-from atoll.agent.own import Merging, Nearest, Own, is_due, own_layers
+from atoll.agent.own import Merging, Nearest, Own, any_replaced, is_due, own_layers
 from atoll.agent.runtimes.container import Container, Runtime
 from atoll.oci.image import build
 from atoll.oci.publish import BASE_DIGEST, BASE_NAME, MAX_LAYERS
@@ -125,7 +125,10 @@ def _merging(
     if not wishes.most_layers or not len(own):
         return None
     there = scan_of(container)
-    if there.entries and is_due(own, container, there.size, live=live, most=wishes.most_layers):
+    if there.entries and (
+        is_due(own, container, there.size, live=live, most=wishes.most_layers)
+        or any_replaced(wishes.secrets, own, container)
+    ):
         return Merging(own, content, wishes.limits)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,17 @@ def is_due(own: Own, container: Container, size: int, *, live: bool, most: int) 
     if live or size < _MUCH * own.stored:
         return False
     return worth_merging(len(own) + 1, weight(own, container))
+
+
+def any_replaced(paths: Collection[bytes], own: Own, container: Container) -> bool:
+    """Whether any of these files of the own layers was deleted, or another one is in its place.
+
+    Its content stays in its layer then, for as long as there is that layer.
+    """
+    there = Lowers((container.upper, *own.lowers))
+    upper = os.fsencode(container.upper) + b"/"
+    found = (there.find(path) for path in paths)
+    return any(seen is None or seen.host.startswith(upper) for seen in found)
 
 
 def weight(own: Own, container: Container) -> Weight:

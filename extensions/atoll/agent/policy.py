@@ -44,6 +44,7 @@ _GPU_FILES: Final = re.compile(
     rb"|usr/bin/nvidia-[a-z-]+|(?:usr/)?lib/firmware/nvidia(?:/.*)?"
     rb"|etc/(?:vulkan|glvnd)/.*nvidia.*\.json|usr/share/(?:glvnd|nvidia|vulkan)/.*nvidia.*"
 )
+_OF_TESTS: Final = re.compile(rb"(?:.*/)?(?:site|dist)-packages/(?:.*/)?tests?/.*")
 
 HOLDS_KEY: Final = "it holds a private key"
 
@@ -83,9 +84,12 @@ def secret_in(path: bytes, header: bytes) -> str | None:
     """Why a file looks like a secret, None where it does not; `header` is how it begins."""
     if likely_secret(path):
         return "a file of this name usually holds a password, a key or a token"
-    if holds_key(header):
-        return HOLDS_KEY
-    return None
+    return HOLDS_KEY if key_in(path, header) else None
+
+
+def key_in(path: bytes, header: bytes) -> bool:
+    """Whether a file that begins so holds a private key; those that packages bring for their tests are no secret."""
+    return holds_key(header) and _OF_TESTS.fullmatch(path) is None
 
 
 def _volatile(container: Container) -> Iterable[tuple[bytes, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,6 +130,7 @@ def _wishes(work: Work, total: int) -> Wishes:
         image=work.order.parent,
         own=frozenset(work.order.layers),
         most_layers=work.order.most_layers,
+        secrets=frozenset(os.fsencode(path) for path in work.order.secrets if "\\" not in path),
         shared=work.order.shared,
         setuid=work.order.setuid,
         compression=packing(work.order.compression),

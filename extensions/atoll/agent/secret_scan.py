@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from atoll import oci
 from atoll.agent.errors import SecretsError
-from atoll.agent.policy import HOLDS_KEY, secret_in
-from atoll.kit.likely_secrets import HEADER_SIZE, holds_key
+from atoll.agent.policy import HOLDS_KEY, key_in, secret_in
+from atoll.kit.likely_secrets import HEADER_SIZE
 
 _NAMED = 5  # in a message to people; the report has them all
 _Step = TypeVar("_Step", oci.Entry, oci.Entry | oci.Packed)
@@ -76,7 +76,7 @@ class SecretScan:
         """As the other source's; a key announces itself in the first bytes."""
         first = True
         for data in self._source.content(entry):
-            if first and entry.path not in self._found and holds_key(data):
+            if first and entry.path not in self._found and key_in(entry.path, data):
                 self._found[entry.path] = HOLDS_KEY
             first = False
             yield data

@@ -101,6 +101,7 @@ class SaveOrder(BaseModel):
     limits: SaveLimits
     shared: bool = False  # others may use the image: what looks like a secret is refused
     most_layers: int = 8  # over the base; then they are merged
+    secrets: list[str] = []  # in these layers, by path: where one is gone, they are merged, too
     compression: Literal["auto", "zstd", "gzip"] = "auto"  # the best that the node's runtime reads
     setuid: bool = True  # setuid and setgid bits and file capabilities are saved, too
 

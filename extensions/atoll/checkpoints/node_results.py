@@ -33,7 +33,6 @@ NODE_LOST: Final = "node_lost"
 _REMOVED: Final = frozenset({"container_not_found", "container_removed"})  # see agent.errors
 LOST: Final = _REMOVED | {NODE_LOST}
 """The reasons of a server that could not be saved, since its container is not there any more."""
-_NAMED: Final = 5  # paths in a message
 
 
 class _Layers(NamedTuple):
@@ -232,7 +231,9 @@ class Results:
         moment = self._ground.clock()
         values = _values(row, origin(row, server), told, layers)
         if under := still_private(session, str(values["parent"]), layers.over_base):
-            values |= {"reason": SECRETS, "message": values["message"] or under.message}
+            secrets = sorted({*told.secrets, *under.secrets})
+            message = saving.warning(secrets, told.torn)
+            values |= {"reason": SECRETS, "secrets": secrets, "message": message}
         store.write_checkpoint(session, row, {**values, "finished_at": moment})
         if row.left_id is not None:
             return  # its server is elsewhere by now
@@ -252,7 +253,8 @@ def _values(row: CheckpointRow, of: Origin, told: ImageSaved, layers: _Layers) -
     return {
         "status": CheckpointStatus.READY,
         "reason": SECRETS if told.secrets else None,
-        "message": saving.warning(told.secrets[:_NAMED], told.torn[:_NAMED]),
+        "message": saving.warning(told.secrets, told.torn),
+        "secrets": told.secrets,
         "done": row.total,
         "digest": told.digest,
         "parent": of.parent,

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _GLANCE_S: Final = 0.5  # how late a change by another service, or by time alone, is seen
 HELD_UP: Final = "held_up"
 _SAVING: Final = "Your environment is being saved."
+_MOST_SECRETS: Final = 100  # of which an agent looks whether they are gone
 
 
 class LeaseLostError(ConflictError):
@@ -315,14 +316,11 @@ class Nodes:
             layers=_own_layers(session, row.user, of.parent),
             target=self.targets.target(repository, image, row.id, attempt),
             limits=self._limits(session, row.user),
-            most_layers=self._most_layers(session, of.parent),
+            most_layers=self._ground.settings.most_layers,
+            secrets=_secrets(session, row, of.parent),
             compression=self._settings.compression,
             setuid=self._settings.setuid,
         )
-
-    def _most_layers(self, session: Session, parent: str) -> int:
-        """One where the image seems to hold secrets: what was deleted since is in no layer then."""
-        return 1 if private(session, parent) else self._ground.settings.most_layers
 
     def _limits(self, session: Session, user: str) -> SaveLimits:
         limits = self._ground.limits
@@ -338,6 +336,12 @@ class Nodes:
         if row is None or row.node != node:
             raise NotFoundError("There is no such save on this node.")
         return row, session.get_one(ServerRow, row.server_id)
+
+
+def _secrets(session: Session, row: CheckpointRow, parent: str) -> list[str]:
+    """What looks like secrets in the layers of a parent. Not for an automatic save, of which there are many."""
+    found = private(session, parent) if row.trigger != Trigger.AUTOMATIC else None
+    return found.secrets[:_MOST_SECRETS] if found is not None else []
 
 
 def _own_layers(session: Session, user: str, parent: str) -> list[Digest]:

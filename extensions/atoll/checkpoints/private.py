@@ -16,8 +16,8 @@ SECRETS: Final = "secrets"
 
 def private(session: Session, digest: str) -> CheckpointRow | None:
     """The checkpoint that says that this environment seems to hold secrets."""
-    found = store.with_digest(session, digest)
-    return next((row for row in found if row.reason == SECRETS), None)
+    found = [row for row in store.with_digest(session, digest) if row.reason == SECRETS]
+    return found[-1] if found else None  # the first one: the others were made with nothing changed
 
 
 def still_private(session: Session, parent: str, layers: Collection[str]) -> CheckpointRow | None:

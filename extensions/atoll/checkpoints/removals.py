@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atoll import oci
-from atoll.checkpoints import metrics, store
+from atoll.checkpoints import metrics, needs
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus
 from atoll.checkpoints.store import CheckpointRow, RemovalRow
@@ -119,7 +119,7 @@ class Removals:
             due = max(row.wanted_at + self._grace, row.not_before or row.wanted_at)
             if due > now:
                 return (due - now).total_seconds()
-            if named or digest in store.digests_held(session):
+            if named or digest in needs.digests_held(session):
                 row.not_before = now + _LOOK
                 return _LOOK.total_seconds()
             row.attempts += 1

@@ -9,7 +9,7 @@ from contextlib import suppress
 from sqlalchemy.orm import Session
 
 from atoll import oci
-from atoll.checkpoints import policy, sharing, store
+from atoll.checkpoints import needs, policy, sharing, store
 from atoll.checkpoints.ground import Ground
 from atoll.checkpoints.models import CheckpointStatus, Trigger
 from atoll.kit.errors import ConflictError
@@ -21,7 +21,7 @@ def apply(ground: Ground, server_id: str) -> None:
     """Remove a server's checkpoints beyond the last N that nobody pinned, shared or holds."""
     with ground.database.read() as session:
         rows = store.of_server(session, server_id)
-        if not _expendable(ground, session, rows, store.digests_held(session)):
+        if not _expendable(ground, session, rows, needs.digests_held(session)):
             return
     _remove(ground, server_id)
     collect(ground)
@@ -33,7 +33,7 @@ def sweep(ground: Ground) -> None:
     Then remove what those and failed saves left in the store.
     """
     with ground.database.read() as session:
-        held = store.digests_held(session)
+        held = needs.digests_held(session)
         due = [
             server
             for server in store.servers_with_history(session)
@@ -48,7 +48,7 @@ def _remove(ground: Ground, server_id: str) -> None:
     """Remove a server's expendable checkpoints; not their images."""
     with ground.database.write() as session:
         rows = store.of_server(session, server_id)
-        gone = set(_expendable(ground, session, rows, store.digests_held(session)))
+        gone = set(_expendable(ground, session, rows, needs.digests_held(session)))
         store.delete_checkpoints(session, [row for row in rows if row.id in gone])
 
 
@@ -63,7 +63,7 @@ def collect(ground: Ground) -> None:
     """
     try:
         with ground.database.write() as session:
-            needed = store.digests_needed(session) | {ground.base}
+            needed = needs.digests_needed(session) | {ground.base}
             working = {row.id for row in store.working_checkpoints(session)}
             for image in ground.images.images():
                 base = image.name.startswith("base-")
@@ -89,12 +89,12 @@ def check_deletable(session: Session, row: store.CheckpointRow, repeats: set[str
     others = store.with_digest(session, row.digest) if row.digest is not None else []
     if row.digest is None or any(one.id not in {row.id, *repeats} for one in others):
         return  # nothing of an environment goes with it
-    if row.digest in store.digests_of(server):
+    if row.digest in needs.digests_of(server):
         raise ConflictError(
             f"The server {store.server_subject(server)} continues from this checkpoint.",
             hint="Save it again or go back to another one, then delete this.",
         )
-    if users := [one for one in store.servers_at(session, row.digest) if one.id != server.id]:
+    if users := [one for one in needs.servers_at(session, row.digest) if one.id != server.id]:
         named = ", ".join(store.server_subject(one) for one in users[:5])
         more = f" and {len(users) - 5} more" if len(users) > 5 else ""
         raise ConflictError(
@@ -102,7 +102,12 @@ def check_deletable(session: Session, row: store.CheckpointRow, repeats: set[str
             hint="Take it back, so that nobody begins anew from it; it can be deleted once they have"
             " saved environments of their own.",
         )
-    holders = store.holders_of(session, row.digest)
+    if needs.is_left(session, row.digest):
+        raise ConflictError(
+            "What a server changed since this checkpoint is still on a node that does not answer.",
+            hint="Wait until that is saved, or give it up: `atoll checkpoints cancel`.",
+        )
+    holders = needs.holders_of(session, row.digest)
     if holders:
         shown = ", ".join(sorted(holders)[:5])
         raise ConflictError(

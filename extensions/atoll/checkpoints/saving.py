@@ -254,6 +254,7 @@ def saved_values(ground: Ground, row: CheckpointRow, saved: Saved) -> store.Valu
         "status": CheckpointStatus.READY,
         "reason": SECRETS if saved.secrets else None,
         "message": warning(saved.secrets, saved.torn),
+        "secrets": saved.secrets,
         "done": row.total,
         "digest": saved.digest,
         "parent": saved.parent,
@@ -280,6 +281,7 @@ def unchanged(
         return
     before = store.known_checkpoint(session, server.user, digest)
     known = private(session, digest)
+    told = (warning(known.secrets, ()) or known.message) if known is not None else None
     own = before is not None and before.user == server.user  # else somebody shared it
     if own and before is not None:
         adopt(session, before, Trigger(row.trigger))
@@ -289,7 +291,8 @@ def unchanged(
         row,
         status=CheckpointStatus.READY,
         reason=known.reason if known is not None else None,
-        message="Nothing had changed." + (f" {known.message}" if known is not None else ""),
+        message=f"Nothing had changed. {told or ''}".rstrip(),
+        secrets=known.secrets if known is not None else [],
         digest=digest,
         parent=before.parent if before is not None else None,
         base=before.base if before is not None else ground.base,

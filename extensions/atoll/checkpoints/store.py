@@ -97,6 +97,7 @@ class CheckpointRow(Row):
     changes: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     packages: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # over the base
     left_out: Mapped[list[dict[str, str]]] = mapped_column(JSON, default=list)
+    secrets: Mapped[list[str]] = mapped_column(JSON, default=list)  # paths that look like some
     same_as: Mapped[str | None]
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
     layers: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)  # over the base: bytes
@@ -326,49 +327,9 @@ def holds_of(session: Session, holder: str) -> list[HoldRow]:
     return list(session.scalars(select(HoldRow).where(HoldRow.holder == holder)))
 
 
-def servers_at(session: Session, digest: str) -> list[ServerRow]:
-    """Servers that are at this environment, will continue from it, or are being started from it."""
-    query = select(ServerRow).where(
-        or_(
-            ServerRow.environment == digest,
-            ServerRow.continues_from == digest,
-            ServerRow.choice == digest,
-            ServerRow.image.endswith(f"@{digest}"),
-        )
-    )
-    return [row for row in session.scalars(query) if digest in digests_of(row)]
-
-
-def holders_of(session: Session, digest: str) -> list[str]:
-    """Who holds an environment."""
-    return list(session.scalars(select(HoldRow.holder).where(HoldRow.digest == digest)))
-
-
 def release_holds(session: Session, holder: str) -> None:
     """Forget everything that a holder holds or waits for."""
     session.execute(delete(HoldRow).where(HoldRow.holder == holder))
-
-
-def digests_needed(session: Session) -> set[str]:
-    """Digests that rows of any kind name: their images stay."""
-    named = {digest for digest in session.scalars(select(CheckpointRow.digest)) if digest}
-    return named | digests_held(session)
-
-
-def digests_held(session: Session) -> set[str]:
-    """Digests that somebody holds, or that a server is at or will continue from."""
-    held = {digest for digest in session.scalars(select(HoldRow.digest)) if digest}
-    return held.union(*map(digests_of, session.scalars(select(ServerRow))))
-
-
-def digests_of(server: ServerRow) -> set[str]:
-    """What a server is at, will continue from, or is being started from; a container needs its image."""
-    named = {server.environment, server.continues_from}
-    if server.image is not None and server.status not in (ServerStatus.FRESH, ServerStatus.SAVED):
-        named.add(server.image.rpartition("@")[2])
-    if server.start_id is not None:
-        named.add(server.choice)
-    return {digest for digest in named if digest is not None and digest.startswith("sha256:")}
 
 
 def delete_checkpoints(session: Session, rows: Sequence[CheckpointRow]) -> None:

@@ -61,9 +61,16 @@ class Cycles:
             upper = self.runtime.find(self.identity).upper
             until((upper / "srv" / "ready").exists, "it has worked")
 
-    def save(self, n: int, *, live: bool = False, most: int = MOST) -> Saved:
+    def save(
+        self,
+        n: int,
+        *,
+        live: bool = False,
+        most: int = MOST,
+        secrets: frozenset[bytes] = frozenset(),
+    ) -> Saved:
         """Saves it as `N` in the user's repository, and removes it."""
-        wishes = Wishes(own=frozenset(self.own), most_layers=most)
+        wishes = Wishes(own=frozenset(self.own), most_layers=most, secrets=secrets)
         with RegistryStore(self.registry.reached(), "users/ada") as store:
             began = time.process_time()
             saved = commit(
@@ -168,6 +175,27 @@ def test_layers_that_become_one_are_looked_through_for_secrets(cycles: Cycles) -
         cycles.start(saved)
         found.append(sorted(saved.copied.secrets))
     assert found == [[b"srv/.netrc"], [b"srv/.netrc"], []]
+
+
+@pytest.mark.parametrize(
+    "then",
+    ["rm /srv/.netrc", "rm -r /srv", "rm /srv/.netrc; mkdir /srv/.netrc", "echo > /srv/.netrc"],
+)
+def test_layers_become_one_when_a_secret_in_them_is_gone(cycles: Cycles, then: str) -> None:
+    merged, secrets = [], frozenset({b"srv/.netrc"})
+    for n, script in enumerate(
+        ("echo machine x > /srv/.netrc", "echo more > /srv/more", "echo more > /etc/more", then), 1
+    ):
+        cycles.identity = cycles.node.run(script, image=cycles.image, wait=True)
+        saved = cycles.save(n, secrets=secrets)
+        cycles.start(saved)
+        merged.append(saved.copied.merged)
+    assert merged == [False, False, False, True]
+    with RegistryStore(cycles.registry.reached(), "users/ada") as store:
+        found = oci.load_image(store, saved.image.digest)
+        for layer, diff_id in zip(found.manifest.layers, found.config.diff_ids, strict=True):
+            with oci.open_layer(store, layer, diff_id) as reader:
+                assert not any(b"machine x" in reader.read() for _ in reader)
 
 
 @pytest.mark.parametrize("why", [oci.TooSlowError, oci.LimitError, oci.DigestError])

@@ -31,7 +31,7 @@ def create(store: oci.LayoutStore, name: str, labels: Mapping[str, str] | None =
 class DirectorySaver:
     """Saves `root/CONTAINER` as one layer over the image that the container started from.
 
-    Or as the one layer over its base, with `most_layers` 1, where there is no `root/merges-nothing`.
+    Or as the one layer over its base, where one of the order's secrets was removed: a file says so by its name.
     `root/hold-PHASE` makes it wait in that phase; `root/die-PHASE` kills the process in that phase, once.
     """
 
@@ -58,7 +58,7 @@ class DirectorySaver:
         self._at(work, Phase.PUBLISHING, total)
         digest, added = str(order.parent), 0
         if layer.entries:
-            one = order.most_layers == 1 and not (self.root / "merges-nothing").exists()
+            one = any((folder / f"{path}-is-gone").exists() for path in order.secrets)
             under = order.base if one else order.parent  # all that was below is gone by now
             image = oci.append_layer(store, under, layer, name=order.checkpoint, created=EPOCH)
             digest, added = image.digest, 1

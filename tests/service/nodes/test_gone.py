@@ -18,9 +18,14 @@ from atoll.checkpoints.models import (
     ServerStatus,
     StartRequest,
 )
+from atoll.checkpoints.store import NodeRow
 from atoll.hub.options import choices
-from atoll.kit.errors import UnavailableError
+from atoll.kit.db import Database
+from atoll.kit.errors import ConflictError, UnavailableError
 from atoll.kit.http import Connection
+from sqlalchemy import update
+
+from tests.databases import url_of
 
 from .cluster import NODE, Cluster, eventually
 from .kubernetes import NAME, SERVERS, Kubernetes
@@ -222,6 +227,45 @@ def test_who_starts_something_else_meanwhile_finds_what_the_node_had_beside_it_l
     cluster.end()
     kubernetes.ended("jupyter-ada-2")
     assert cluster.saved().environment is None, "nothing changed in that one"
+
+
+def not_seen_lately(cluster: Cluster) -> None:
+    """As if the nodes' agents had been silent for long."""
+    database = Database(url_of(cluster.home))
+    with database.write() as session:
+        session.execute(update(NodeRow).values(seen_at=datetime(2026, 1, 1, tzinfo=UTC)))
+    database.close()
+
+
+def test_what_is_left_on_a_node_is_as_private_as_what_it_began_from(
+    cluster: Cluster, kubernetes: Kubernetes, ada: Ada
+) -> None:
+    agent = cluster.agent()
+    (ada.container / ".netrc").write_text("machine x login ada password y")
+    cluster.end()
+    kubernetes.ended(NAME)
+    cluster.saved()
+    [first] = cluster.checkpoints()
+    assert first.reason == "secrets"
+    again = started(cluster, kubernetes, "jupyter-ada-2")
+    agent.kill()
+    agent.wait()
+    not_seen_lately(cluster)
+    (again.container / "late").write_text("kept")
+    kubernetes.silence(True)
+    kubernetes.delete("jupyter-ada-2")
+    eventually(cluster.server, lambda one: f"node {NODE} does not" in str(one.message))
+    fresh = StartRequest(contained=True, environment=BASE)
+    cluster.send(client.start("ada", "", fresh), "hub")
+    in_pod(cluster, kubernetes, "jupyter-ada-3")
+
+    with pytest.raises(ConflictError, match="on a node that does not answer"):
+        cluster.send(client.delete(first.id))
+    kubernetes.silence(False)
+    cluster.agent()
+    left = cluster.final(cluster.checkpoints()[0].id)
+
+    assert (left.status, left.left, left.reason) == (CheckpointStatus.READY, True, "secrets")
 
 
 def test_what_was_left_on_a_node_that_is_gone_for_good_is_said_to_be_lost(

@@ -30,7 +30,6 @@ def refused(cluster: Cluster, checkpoint: Checkpoint) -> None:
 
 
 def test_what_has_the_layer_of_a_secret_is_not_shared(cluster: Cluster) -> None:
-    (cluster.root / "merges-nothing").touch()
     cluster.agent()
     first = saved(cluster, ".netrc")
     assert first.reason == "secrets"
@@ -39,6 +38,7 @@ def test_what_has_the_layer_of_a_secret_is_not_shared(cluster: Cluster) -> None:
     assert second.reason == "secrets"
     refused(cluster, second)
     refused(cluster, saved(cluster, "more"))
+    assert {one.message for one in cluster.checkpoints()} == {first.message}
 
 
 def test_without_the_file_the_next_save_has_no_layer_of_it_and_may_be_shared(
@@ -46,8 +46,8 @@ def test_without_the_file_the_next_save_has_no_layer_of_it_and_may_be_shared(
 ) -> None:
     cluster.agent()
     refused(cluster, saved(cluster, ".netrc"))
-    clean = saved(cluster, "notes")
-    assert cluster.files(clean.digest) == {"notes"}
+    clean = saved(cluster, ".netrc-is-gone")
+    assert cluster.files(clean.digest) == {".netrc-is-gone"}
     assert clean.reason is None
     share(cluster, clean)
 
@@ -61,3 +61,17 @@ def test_saving_it_again_with_nothing_changed_is_no_way_around(cluster: Cluster)
     refused(cluster, again)
     cluster.send(client.delete(first.id))  # what is left says so by itself
     refused(cluster, again)
+    for _ in range(3):
+        again = cluster.final(cluster.save(note="and again").id)
+    assert again.message == f"Nothing had changed. {first.message}"
+
+
+def test_an_automatic_save_does_not_look_for_secrets_that_are_gone(cluster: Cluster) -> None:
+    """Of a running server there is one every half hour, and each would make one layer of all."""
+    agent = cluster.agent()
+    saved(cluster, ".netrc")
+    agent.kill()
+    agent.wait()
+    cluster.start()
+    cluster.save()
+    assert cluster.work().secrets == [".netrc"]

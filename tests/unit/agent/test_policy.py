@@ -103,6 +103,9 @@ def test_a_directory_that_the_image_lacks_is_saved_without_what_is_in_it(
     assert "temporary" in (why(b"tmp/x") or "")
 
 
+_KEY = b"-----BEGIN PRIVATE KEY-----\n"
+
+
 @pytest.mark.parametrize(
     ("path", "header", "secret"),
     [
@@ -119,6 +122,11 @@ def test_a_directory_that_the_image_lacks_is_saved_without_what_is_in_it(
         (b"home/ada/.ssh/id_ed25519.pub", b"ssh-ed25519 AAAA", False),
         (b"srv/notes.md", b"how to make a PRIVATE KEY", False),
         (b"home/ada/netrc", b"", False),
+        (b"venv/lib/python3.11/site-packages/tornado/test/test.key", _KEY, False),
+        (b"usr/lib/python3/dist-packages/twisted/tests/x/key.pem", _KEY, False),
+        (b"venv/lib/python3.11/site-packages/ours/key.pem", _KEY, True),
+        (b"home/ada/tests/key.pem", _KEY, True),
+        (b"venv/lib/python3.11/site-packages/ours/test/.netrc", b"", True),
     ],
 )
 def test_a_secret_is_known_by_its_name_or_by_how_it_begins(
