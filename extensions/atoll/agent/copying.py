@@ -118,7 +118,10 @@ class Copy:
             try:
                 with _unhindered(), frozen(freezer, state) as cut:
                     self._result.cut_ns = time.time_ns()
-                    self._pass(aside, self._cut(noticing, mapped_files(freezer)), seconds=LIMIT_S)
+                    cut_within = LIMIT_S if cut.ours else None  # nobody waits for us
+                    self._pass(
+                        aside, self._cut(noticing, mapped_files(freezer)), seconds=cut_within
+                    )
                 self._result.frozen_s = cut.seconds
                 aside.flush()
             finally:

@@ -31,6 +31,7 @@ class Frozen:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.ours = True  # False where somebody else has frozen it, and thaws it
 
 
 @contextmanager
@@ -43,6 +44,7 @@ def frozen(freezer: Freezer, state: Path, *, limit_s: float = LIMIT_S) -> Iterat
     """
     result = Frozen()
     if freezer.asked() and freezer.frozen():
+        result.ours = False
         yield result
         return
     with _note(freezer, state) as note:

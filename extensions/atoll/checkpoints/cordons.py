@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from atoll.checkpoints.models import ServerStatus
+from atoll.checkpoints.node_queue import AWAY
+from atoll.checkpoints.nodes import HELD_UP
 from atoll.checkpoints.service import Checkpoints
 from atoll.checkpoints.store import unsettled_servers
 from atoll.kit.kube.access import Access
@@ -16,6 +18,10 @@ from atoll.kit.kube.objects import Node
 
 log = logging.getLogger(__name__)
 
+_WAITED_FOR: Final = (
+    None, AWAY, HELD_UP, "unavailable", "forbidden", "disk_full", "runtime_unavailable",
+)  # fmt: skip
+"""Reasons why no server can be saved now: to stop another would end its kernels for nothing."""
 _LOOK_S: Final = 1.0  # until the next server of the node has its turn
 
 
@@ -48,8 +54,8 @@ class CordonReconciler:
         running = [row for row in rows if row.status == ServerStatus.RUNNING]
         if not running:
             return None
-        # a reason: its save failed and is tried again, or is held up; the others need not wait for it
-        saving = [row for row in rows if row not in running and row.reason is None]
+        # where it is the save of that server which fails, and is tried again, the others need not wait
+        saving = [row for row in rows if row not in running and row.reason in _WAITED_FOR]
         if not saving:
             row = min(running, key=lambda row: row.id)
             log.info("stopped: its node %s is cordoned", node, extra={"server": row.id})

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from atoll.checkpoints.pods import PodReconciler
 from atoll.kit.errors import UnavailableError
+from atoll.kit.kube.api import KubeRefusedError
 
 _KIND: Final = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
 
@@ -45,8 +46,6 @@ class Evictions:
 
     def _why_not(self, key: str) -> str | None:
         try:
-            if not self._pods.unsaved(key):
-                return None
-        except UnavailableError as error:  # whoever drains a node asks again
+            return self._pods.why_kept(key)
+        except (UnavailableError, KubeRefusedError) as error:  # whoever drains a node asks again
             return f"Whether this server's environment is saved cannot be told now. {error}"
-        return "This server's environment is not saved yet; it may go once it is."

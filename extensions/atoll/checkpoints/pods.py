@@ -47,10 +47,16 @@ HOLD: Final = "atoll-hold"
 EVICTED: Final = "Evicted"
 """The reason of a pod, and of an event, where a node's kubelet puts a pod out."""
 
+_UNSAVED: Final = "This server's environment is not saved yet; it may go once it is."
+_NOBODYS: Final = (
+    "This server was ended to be saved, and this platform does not know it: another one, or an older"
+    f" database, may. Who gives up what it changed removes its label {UNSAVED}."
+)
 _END: Final[list[Body]] = [
     {"op": "add", "path": "/metadata/labels/atoll.dev~1unsaved", "value": "true"},
     {"op": "add", "path": "/spec/activeDeadlineSeconds", "value": END_S},
 ]
+_ASKED_S: Final = 2.0  # the API server waits for the answer that this is for, for 5 s
 _AGAIN_S: Final = 0.5  # after an act: the informer may not have its effect yet
 
 
@@ -101,9 +107,10 @@ class PodList:
         if self._path != f"/api/v1/namespaces/{namespace}/pods":
             return None
         try:
-            pod = msgspec.convert(self._api.get(f"{self._path}/{name}"), Pod)
+            found = self._api.get(f"{self._path}/{name}", within_s=_ASKED_S)
         except KubeNotFoundError:
             return None
+        pod = msgspec.convert(found, Pod)
         return pod if pod.metadata.labels.get(SERVER) == "true" else None
 
     def _now(self, pod: Pod) -> Pod | None:
@@ -211,8 +218,8 @@ class PodReconciler:
             key for key, pod in self._pods.informer.snapshot().items() if _subject(pod) == subject
         ]
 
-    def unsaved(self, key: str) -> bool:
-        """Whether the pod of this key is a server's that nobody has saved yet, as far as is known. Blocks.
+    def why_kept(self, key: str) -> str | None:
+        """Why the pod of this key is not to go, if it is a server's that nobody has saved yet. Blocks.
 
         What was ended to be saved and is nobody's here is another database's, which may save it.
         Raises UnavailableError while the cluster cannot be asked.
@@ -221,10 +228,12 @@ class PodReconciler:
             raise UnavailableError("The pods of the cluster are not listed yet.")
         pod = self._pods.informer.snapshot().get(key) or self._pods.named(key)
         if pod is None:
-            return False
+            return None
         seen = _seen(pod)
         act = decide(seen, self._kept(pod, self._row(pod)))
-        return act is not Act.DELETE if act is not Act.ORPHAN else seen.labelled
+        if act is Act.ORPHAN:
+            return _NOBODYS if seen.labelled else None
+        return _UNSAVED if act is not Act.DELETE else None
 
     def orphans(self) -> list[Pod]:
         """Pods of servers that nobody knows: of another platform's database, or a lost one. Blocks."""

@@ -140,7 +140,7 @@ class Jobs:
             created_at=self.ground.clock(),
             user=caller.name,
             name=_shown_name(request.name),
-            folder=request.folder if files or request.folder.isprintable() else "",
+            folder=_folder(request, files),
             server=server,
             kernel=kernel.name,
             language=kernel.language,
@@ -276,7 +276,8 @@ class Jobs:
         kernel = notebooks.kernel_of(request.notebook, self._kernels(caller.name))
         with self._database.read() as session:
             name = _shown_name(request.name)
-            last = store.last_of_name(session, caller.name, name, request.folder)
+            folder = "" if request.folder == "." else request.folder
+            last = store.last_of_name(session, caller.name, name, folder)
         return Inspection(
             parameters=notebooks.parameters(request.notebook),
             kernel=kernel.name,
@@ -374,6 +375,12 @@ def _server(caller: Caller, request: JobRequest) -> str | None:
     if caller.server is not None:
         return caller.server
     return "" if request.environment in OF_A_SERVER else None
+
+
+def _folder(request: JobRequest, files: store.Files | None) -> str:
+    """Where the job starts, in the home itself where that has no name that can be shown."""
+    plain = request.folder != "." and (files or request.folder.isprintable())
+    return request.folder if plain else ""
 
 
 def _shown_name(name: str) -> str:

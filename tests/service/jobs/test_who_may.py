@@ -217,13 +217,14 @@ def test_the_last_values_are_those_of_the_notebook_in_that_folder(atoll: Atoll) 
     document = notebook("n", parameters="n = 1")
     atoll.run(document, parameters={"n": 5}, name="report.ipynb", folder="one")
     atoll.run(document, parameters={"n": 6}, name="report.ipynb", folder="two")
+    atoll.run(document, parameters={"n": 7}, name="report.ipynb", folder=".")
 
     def last(folder: str | None) -> dict[str, object]:
         asked = InspectRequest(name="report.ipynb", folder=folder, notebook=document)
         return dict(atoll.send(client.inspect(asked)).last_values)
 
-    assert [last(folder) for folder in ("one", "two", "three", "", None)] == [
-        {"n": 5}, {"n": 6}, {}, {}, {"n": 6},
+    assert [last(folder) for folder in ("one", "two", "three", "", ".", None)] == [
+        {"n": 5}, {"n": 6}, {}, {"n": 7}, {"n": 7}, {"n": 7},
     ]  # fmt: skip
 
 

@@ -96,6 +96,8 @@ def test_a_pod_of_nobody_that_was_to_be_saved_stays(
     """Of a database that was restored from an older copy, say."""
     kubernetes.pod(UNKNOWN, "jupyter-lost", unsaved=True)
     kubernetes.ended("jupyter-lost")
-    eventually(lambda: ask("jupyter-lost"), lambda refused: refused is not None)
+    refused = eventually(lambda: ask("jupyter-lost"), lambda refused: refused is not None)
+    assert refused[0] == 429
+    assert "removes its label atoll.dev/unsaved" in refused[1]
     kubernetes.pod(f"st-{'8' * 22}", "jupyter-other")
     assert ask("jupyter-other") is None

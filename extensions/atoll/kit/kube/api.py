@@ -55,9 +55,12 @@ class KubeApi:
             trust_env=False,  # no network proxy sees the token
         )
 
-    def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """An object, or a list."""
-        return self._json("GET", path, params=params)
+    def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, within_s: float | None = None
+    ) -> dict[str, Any]:
+        """An object, or a list; asked for once alone where `within_s` says how long it may take."""
+        once = {} if within_s is None else {"timeout": within_s}
+        return self._json("GET", path, params=params, **once)
 
     def create(self, path: str, body: Body) -> dict[str, Any]:
         """The object as it was made. Raises KubeConflictError where one of its name is there."""
@@ -101,7 +104,7 @@ class KubeApi:
 
     def _send(self, method: str, path: str, **rest: Any) -> httpx.Response:
         headers = {**rest.pop("headers", {}), **self._access.headers()}
-        deadline = time.monotonic() + self._patience_s
+        deadline = time.monotonic() + (0.0 if "timeout" in rest else self._patience_s)
         failures = 0
         while True:
             failures += 1

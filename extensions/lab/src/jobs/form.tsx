@@ -50,7 +50,7 @@ export function RunForm(props: RunFormProps): ReactElement {
   useEffect(() => {
     let wanted = true;
     model
-      .inspect(source.name, source.notebook)
+      .inspect(source.name, PathExt.dirname(source.path), source.notebook)
       .then(answer => wanted && setInspection(answer))
       .catch((error: unknown) => wanted && setProblem(asProblem(error)));
     model

@@ -87,8 +87,8 @@ export class JobsModel extends LiveModel {
   }
 
   /** What the run form of a notebook is made from. */
-  inspect(name: string, notebook: INotebookContent): Promise<Inspection> {
-    return this.api.post<Inspection>('jobs/inspect', { name, notebook });
+  inspect(name: string, folder: string, notebook: INotebookContent): Promise<Inspection> {
+    return this.api.post<Inspection>('jobs/inspect', { name, folder, notebook });
   }
 
   /** This server as the platform sees it: what its environment was saved as, and what was not. */

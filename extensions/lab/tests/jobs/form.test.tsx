@@ -139,6 +139,8 @@ test('a notebook that cannot be read is told, and may be tried again', async () 
   platform.routes['POST jobs/inspect'] = () => ({ body: inspection() });
   press('Try again');
   await screen.findByRole('form');
+  const asked = platform.calls.filter(call => call.path === 'jobs/inspect').at(-1);
+  expect(asked?.body).toEqual({ name: SOURCE.name, folder: 'work', notebook: SOURCE.notebook });
 });
 
 test('environment and time limit are sent as chosen', async () => {
