@@ -25,6 +25,7 @@ def main(names: list[str]) -> None:
     for module in chosen(names):
         print(f"→ {module.removeprefix('bench_')}", flush=True)
         rows += importlib.import_module(f"tests.benchmarks.{module}").measure()
+        _keep(rows)
     table = Table("figure", "ours", "peer", "", "ratio", "goal", "met")
     for row in rows:
         table.add_row(
@@ -37,8 +38,6 @@ def main(names: list[str]) -> None:
             "yes" if row["met"] else "NO",
         )
     Console(width=140).print(table)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps([*_others(rows), *rows], indent=1), "utf-8")
     print(f"written to {RESULT.relative_to(Path.cwd())}")
 
 
@@ -53,6 +52,12 @@ def chosen(names: list[str]) -> list[str]:
     if asked and not os.environ.get("KUBECONFIG"):
         sys.exit("The benchmarks on a cluster need KUBECONFIG: the kubeconfig file of the cluster.")
     return found + asked
+
+
+def _keep(rows: list[dict[str, object]]) -> None:
+    """Write down what was measured so far."""
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps([*_others(rows), *rows], indent=1), "utf-8")
 
 
 def _others(rows: list[dict[str, object]]) -> list[dict[str, object]]:

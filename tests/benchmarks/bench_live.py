@@ -60,7 +60,7 @@ def waiting(node: Node, files: int, signs: Path) -> tuple[str, Path]:
 
 
 def saved(node: Node, identity: str, area: Path, *how: str) -> tuple[float, float, list[str]]:
-    """Seconds frozen, bytes resident, and the image's layers, of a save in a process of its own."""
+    """Seconds frozen, bytes resident, and the new layers, of a save in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.saving", str(node.socket), node.namespace]
     command += [identity, str(area / "layout"), str(area / "state"), *how]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,7 +1,7 @@
 """One save in a process of its own, modest as the agent: `SOCKET NAMESPACE CONTAINER REGISTRY STATE [live] [LAYER…]`.
 
 The layers of its image that are named become one with what it changed. Prints a line when it begins; then the
-seconds that the container stood still, the most memory that was resident, in bytes, and the image's layers.
+seconds that the container stood still, the most memory that was resident, in bytes, and the new layers.
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ def main(socket: str, namespace: str, container: str, target: str, state: str, *
             saved = saved_in(store)
     runtime.close()
     assert saved.copied.merged == bool(own)
-    layers = [layer.digest for layer in saved.image.manifest.layers]
-    print(saved.copied.frozen_s, most_resident(), *layers)
+    print(
+        saved.copied.frozen_s,
+        most_resident(),
+        *(one.descriptor.digest for one in saved.copied.layers),
+    )
 
 
 if __name__ == "__main__":
