@@ -128,7 +128,7 @@ class Walk:
         before = self.before(path)
         yield listing
         if self._keep:
-            self.records[path] = Records(listing.records)
+            self.records[path] = self._packed(path, before, listing.records)
         for name, inode in listing.directories:
             full = listing.full(name)
             if path in self._renewed:
@@ -144,6 +144,13 @@ class Walk:
                 yield from self._walk(child, full, depth + 1)
             finally:
                 os.close(child)
+
+    def _packed(
+        self, path: bytes, before: Mapping[bytes, Record], now: Mapping[bytes, Record]
+    ) -> Mapping[bytes, Record]:
+        """The records of a directory; those of the index itself where it is as it was."""
+        known = self._since.directories.get(path)
+        return known if isinstance(known, Records) and before == now else Records(now)
 
     def inode(self, status: os.stat_result) -> Inode:
         """Which file this is the status of."""

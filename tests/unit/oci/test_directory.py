@@ -7,6 +7,7 @@ import socket
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from atoll.oci.publish import append_layer, create_base
 from atoll.oci.reader import open_layer
 from atoll.oci.source import Entry, Kind, Limits
 from atoll.oci.unpack import unpack
+from atoll.oci.walk import TIMESTAMP_STEP
 from hypothesis import HealthCheck, given, settings
 
 from tests.exploring import examples
@@ -352,3 +354,25 @@ def test_changes_count_what_was_added_changed_and_removed_without_writing(root: 
     assert [change.path for change in found.changed] == [b"other"]
     assert [change.path for change in found.removed] == [b"old", b"old/x"]
     assert (found.files, found.size) == (3, 8)
+
+
+def test_two_passes_keep_the_records_of_what_is_as_it_was_once(root: Path) -> None:
+    """A live save of a million files has two indexes at a time."""
+    for name in ("same", "other"):
+        (root / name).mkdir()
+        (root / name / "file").write_text("content")
+    before = index_long_ago(root)
+    (root / "other" / "new").write_text("new")
+    source = DirectorySource(root, since=before)
+    list(source.entries())
+    now = source.index().directories
+    assert now[b"same"] is before.directories[b"same"]
+    assert list(now[b"other"]) != list(before.directories[b"other"])
+
+
+def index_long_ago(root: Path) -> Index:
+    """Of a directory that nothing happens to any more: what may change unseen counts as unknown."""
+    time.sleep(2 * TIMESTAMP_STEP)
+    source = DirectorySource(root)
+    list(source.entries())
+    return source.index()
