@@ -24,7 +24,16 @@ from atoll.jobs.resources import Size
 from atoll.jobs.runners import Work
 
 from tests.kubernetes.driver import kubectl
-from tests.kubernetes.test_jobs import IMAGE, LONG_S, SETTINGS, final, service, submit
+from tests.kubernetes.test_jobs import (
+    IMAGE,
+    LONG_S,
+    SETTINGS,
+    SHARED,
+    final,
+    make_claim,
+    service,
+    submit,
+)
 from tests.service.jobs.platform import Atoll, eventually, notebook, printed
 
 ALIKE = SETTINGS.model_copy(update={"cpu": 0.5})
@@ -45,14 +54,16 @@ KEEP = "\nopen('/dev/termination-log', 'w').write(open('/tmp/stamp').read())"
 
 
 @contextmanager
-def _namespace() -> Iterator[str]:
+def _namespace(folder: Path) -> Iterator[str]:
     name = f"jobs-bench-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    make_claim(name, SHARED.shares["models"].jobs_claim, folder)  # jobs mount what is shared
     try:
         yield name
     finally:
         kubectl("delete", "namespace", name, "--wait=false")
+        kubectl("delete", "persistentvolume", name, "--wait=false")
 
 
 def _bare(namespace: str) -> float:
@@ -90,7 +101,7 @@ def measure() -> list[dict[str, object]]:
     """The figure, for the cluster that KUBECONFIG names."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        _namespace() as namespace,
+        _namespace(Path(folder)) as namespace,
         service(namespace, Path(folder), ALIKE) as (platform, _),
     ):
         atoll = platform.spoken[-1]
