@@ -56,9 +56,7 @@ class Wishes:
     image: str = ""  # the digest of what the container was started from; empty: whatever it was
     own: frozenset[str] = frozenset()  # digests of the image's layers that are its user's
     most_layers: int = 0  # of these; then they become one. 0: they are left as they are
-    secrets: frozenset[bytes] = (
-        frozenset()
-    )  # paths in them: where one is gone, they become one, too
+    secrets: frozenset[bytes] = frozenset()  # in these: where one is gone, they become one, too
     shared: bool = False  # others may use the image: what looks like a secret is refused
     setuid: bool = True
     compression: Compression | None = None  # None: the best that the container's runtime reads

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from atoll import oci
 from atoll.agent.policy import secret_in, why_left_out
-from atoll.agent.runtimes.container import Container, ImageReference, State
+from atoll.agent.runtimes.container import Container
+
+from tests.unit.agent.containers import ended
 
 
 @pytest.fixture
@@ -23,18 +25,8 @@ def container(tmp_path: Path) -> Container:
     (gpu / "libcuda.so.550.54").touch()
     (gpu / "libcuda.so.1").symlink_to("libcuda.so.550.54")
     (gpu / "libnvidia-ml.so.1").write_bytes(b"installed by somebody")
-    return Container(
-        runtime="test",
-        id="c1",
-        name="c1",
-        state=State.EXITED,
-        pid=None,
-        image=ImageReference("x"),
-        snapshotter="overlay",
-        upper=upper,
-        lowers=(lower,),
-        targets=(b"data", b"proc", b"work/volume", b"var/run/secrets/kubernetes.io/serviceaccount"),
-    )
+    targets = (b"data", b"proc", b"work/volume", b"var/run/secrets/kubernetes.io/serviceaccount")
+    return ended(upper, lower, targets=targets)
 
 
 GPU = b"usr/lib/x86_64-linux-gnu/"
