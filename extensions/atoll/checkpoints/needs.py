@@ -25,7 +25,7 @@ def digests_needed(session: Session) -> set[str]:
 def digests_held(session: Session) -> set[str]:
     """Digests that somebody holds, that a server is at or will continue from, or what is left began from."""
     held = {digest for digest in session.scalars(select(HoldRow.digest)) if digest}
-    held |= {str(image).rpartition("@")[2] for image in session.scalars(_LEFT)}
+    held |= {image.rpartition("@")[2] for image in session.scalars(_LEFT) if image}
     return held.union(*map(digests_of, session.scalars(select(ServerRow))))
 
 
