@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from .errors import LimitError, UnsafeLayerError
 from .source import DEFAULT_LIMITS, Entry, Kind, Limits, shown
 
 _LAYER_SHIFT = 40  # bits for the number of an entry in its layer
+_AT_HAND = 64  # directories whose files can be looked up at once; those of all others are packed
+_NO_FILES = (b"", array("Q"))
 
 FileId = int
 """Which layer a file's content is in, and at which of its entries; names of one file share it."""
@@ -34,12 +39,33 @@ class Mark(NamedTuple):
 
 @dataclass(slots=True)
 class Folder:
-    """A directory; without an entry where layers only have things in it."""
+    """A directory; without an entry where layers only have things in it.
+
+    Layers are read directory by directory, so its files are packed while others are at hand: a dict
+    of them takes six times as much.
+    """
 
     layer: int
     entry: Entry | None = None
     opaque: bool = False  # what the base has in it is gone
-    children: dict[bytes, Node] = field(default_factory=dict)
+    children: dict[bytes, Node] = field(default_factory=dict)  # but the packed files
+    packed: tuple[bytes, array[int]] | None = _NO_FILES  # names between slashes, ids; None: at hand
+
+    def pack(self) -> None:
+        """Puts its files away."""
+        files = {name: node for name, node in self.children.items() if isinstance(node, int)}
+        if not files:
+            self.packed = _NO_FILES
+            return
+        self.packed = b"/".join(files), array("Q", files.values())
+        self.children = {name: n for name, n in self.children.items() if not isinstance(n, int)}
+
+    def unpack(self) -> None:
+        """Has its files among its children again."""
+        if self.packed is not None:
+            names, files = self.packed
+            self.children.update(zip(names.split(b"/"), files, strict=False))
+            self.packed = None
 
 
 Node = Folder | Mark | FileId
@@ -48,7 +74,7 @@ Node = Folder | Mark | FileId
 class Layered:
     """Layers applied one after the other, the lowest first.
 
-    A million names need about 200 MB: files are mere numbers, told apart when they are read again.
+    A million names need about 25 MB: files are mere numbers, told apart when they are read again.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -56,6 +82,7 @@ class Layered:
         self.links: dict[FileId, list[bytes]] = {}  # further names that a file was given
         self._limits = limits
         self._count = 0
+        self._at_hand: deque[Folder] = deque()
 
     def find(self, path: bytes) -> Node | None:
         """What the layers have at `path`; None where they say nothing of it."""
@@ -63,7 +90,7 @@ class Layered:
         for part in path.split(b"/") if path else ():
             if not isinstance(node, Folder):
                 return None
-            following = node.children.get(part)
+            following = self._children(node).get(part)
             if following is None:
                 return None
             node = following
@@ -83,29 +110,46 @@ class Layered:
 
     def walk(self) -> Iterator[tuple[bytes, Node, bool]]:
         """Path, node, and whether the base can be seen there; directories first, by name."""
-        yield from _walk(b"", self.root, True)
+        yield from self._walk(b"", self.root, True)
+
+    def _walk(self, path: bytes, folder: Folder, base: bool) -> Iterator[tuple[bytes, Node, bool]]:
+        for name, node in sorted(self._children(folder).items(), key=itemgetter(0)):
+            full = path + b"/" + name if path else name
+            yield full, node, base
+            if isinstance(node, Folder):
+                yield from self._walk(full, node, base and not node.opaque)
+
+    def _children(self, folder: Folder) -> dict[bytes, Node]:
+        """All that is in a directory, until others are looked at."""
+        if folder.packed is not None:
+            folder.unpack()
+            self._at_hand.append(folder)
+            if len(self._at_hand) > _AT_HAND:
+                self._at_hand.popleft().pack()
+        return folder.children
 
     def _put(self, layer: int, number: int, entry: Entry) -> None:
         folder, name = self._parent(layer, entry.path)
-        before = folder.children.get(name)
+        before = self._children(folder).get(name)
+        node: Node
         if entry.kind is Kind.DIRECTORY:
             if isinstance(before, Folder):
                 before.layer, before.entry = layer, entry
-            else:
-                folder.children[name] = Folder(layer, entry, opaque=before is not None)
+                return
+            node = Folder(layer, entry, opaque=before is not None)
         elif entry.kind is Kind.FILE:
-            folder.children[name] = file_id(layer, number)
+            node = file_id(layer, number)
         elif entry.kind is Kind.HARDLINK:
-            target = self.find(entry.link)
-            if isinstance(target, int):
-                self.links.setdefault(target, []).append(entry.path)
-                folder.children[name] = target
-            else:
-                folder.children[name] = self._other_name(layer, entry, target)
+            node = self._other_name(layer, entry)
         else:
-            folder.children[name] = Mark(layer, entry)
+            node = Mark(layer, entry)
+        self._children(folder)[name] = node
 
-    def _other_name(self, layer: int, entry: Entry, target: Node | None) -> Mark:
+    def _other_name(self, layer: int, entry: Entry) -> Mark | FileId:
+        target = self.find(entry.link)
+        if isinstance(target, int):
+            self.links.setdefault(target, []).append(entry.path)
+            return target
         if isinstance(target, Mark) and target.entry.kind in (Kind.SYMLINK, Kind.HARDLINK):
             return Mark(layer, target.entry._replace(path=entry.path))
         if target is not None:
@@ -119,34 +163,47 @@ class Layered:
         if parent is not None and not isinstance(parent, Folder):
             return  # its directory is gone already
         folder, name = self._parent(layer, entry.path)
-        before = folder.children.get(name)
+        before = self._children(folder).get(name)
         if isinstance(before, Folder):
-            _hide(before, layer)
-            if before.children or before.layer == layer:
+            self._hide(before, layer)
+            if self._children(before) or before.layer == layer:
                 before.opaque = True
                 return
         elif before is not None and _written_by(before) == layer:
             return  # deletions are of what lower layers have
-        folder.children[name] = Mark(layer, entry)
+        self._children(folder)[name] = Mark(layer, entry)
 
     def _empty(self, layer: int, entry: Entry) -> None:
         before = self.find(entry.path)
         if before is None:
             folder, name = self._parent(layer, entry.path)
-            folder.children[name] = Folder(layer, opaque=True)
+            self._children(folder)[name] = Folder(layer, opaque=True)
         elif isinstance(before, Folder):
-            _hide(before, layer)
+            self._hide(before, layer)
             before.opaque = True
+
+    def _hide(self, folder: Folder, layer: int) -> None:
+        """Removes from a directory what lower layers than `layer` have in it."""
+        for name, node in list(self._children(folder).items()):
+            if isinstance(node, Folder):
+                self._hide(node, layer)
+                if self._children(node) or node.layer == layer:
+                    node.opaque = True
+                    continue
+            elif _written_by(node) == layer:
+                continue
+            del self._children(folder)[name]
 
     def _parent(self, layer: int, path: bytes) -> tuple[Folder, bytes]:
         *above, name = path.split(b"/")
         folder = self.root
         for part in above:
-            node = folder.children.get(part)
+            children = self._children(folder)
+            node = children.get(part)
             if node is None:
-                node = folder.children[part] = Folder(layer)
+                node = children[part] = Folder(layer)
             elif isinstance(node, Mark) and node.entry.kind is Kind.WHITEOUT:
-                node = folder.children[part] = Folder(layer, opaque=True)
+                node = children[part] = Folder(layer, opaque=True)
             elif not isinstance(node, Folder):
                 raise UnsafeLayerError(
                     f"The layer would write {shown(path)} through a symlink or a file."
@@ -157,25 +214,3 @@ class Layered:
 
 def _written_by(node: Node) -> int:
     return layer_of(node) if isinstance(node, int) else node.layer
-
-
-def _hide(folder: Folder, layer: int) -> None:
-    """Removes from a directory what lower layers than `layer` have in it."""
-    for name, node in list(folder.children.items()):
-        if isinstance(node, Folder):
-            _hide(node, layer)
-            if node.children or node.layer == layer:
-                node.opaque = True
-                continue
-        elif _written_by(node) == layer:
-            continue
-        del folder.children[name]
-
-
-def _walk(path: bytes, folder: Folder, base: bool) -> Iterator[tuple[bytes, Node, bool]]:
-    for name in sorted(folder.children):
-        node = folder.children[name]
-        full = path + b"/" + name if path else name
-        yield full, node, base
-        if isinstance(node, Folder):
-            yield from _walk(full, node, base and not node.opaque)

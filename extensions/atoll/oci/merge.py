@@ -100,9 +100,13 @@ class MergedSource:
     def weight(self) -> Weight:
         """What merging `layers` would save, without the top; reads their names only."""
         self._read_names()
-        seen: set[FileId] = {node for _, node, _ in self._tree.walk() if isinstance(node, int)}
+        kept, linked = 0, set[FileId]()  # those of several names that were counted
+        for _, node, _ in self._tree.walk():
+            if isinstance(node, int) and node not in linked:
+                kept += self._size_of(node)
+                if node in self._tree.links:
+                    linked.add(node)
         size = sum(map(sum, self._sizes))
-        kept = sum(self._size_of(file) for file in seen)
         return Weight(size, size - kept)
 
     def _size_of(self, file: FileId) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from atoll.oci import layered
 from atoll.oci.errors import InvalidImageError, LimitError
 from atoll.oci.image import Descriptor, Digest
 from atoll.oci.layer import write_layer
@@ -78,10 +79,14 @@ def layers_of(store: LayoutStore, image: Descriptor) -> list[tuple[Descriptor, D
     return list(zip(whole.manifest.layers, whole.config.diff_ids, strict=True))[2:]
 
 
-@pytest.mark.parametrize("kind", ["blobs", "top"])
+@pytest.mark.parametrize("kind", ["blobs", "top", "packed"])
 @pytest.mark.parametrize("name", CASES)
-def test_two_layers_as_one_do_what_both_did(name: str, kind: str, tmp_path: Path) -> None:
+def test_two_layers_as_one_do_what_both_did(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = CASES[name]
+    if kind == "packed":
+        monkeypatch.setattr(layered, "_AT_HAND", 1)
     lower = tmp_path / "lower"
     lower.mkdir()
     shell(BASE, lower)
@@ -97,9 +102,9 @@ def test_two_layers_as_one_do_what_both_did(name: str, kind: str, tmp_path: Path
         layers = layers_of(store, image)
 
         def merging() -> MergedSource:
-            if kind == "blobs":
-                return MergedSource(store, layers)
-            return MergedSource(store, layers[:1], top=OverlaySource(overlay.upper, lowers))
+            if kind == "top":
+                return MergedSource(store, layers[:1], top=OverlaySource(overlay.upper, lowers))
+            return MergedSource(store, layers)
 
         found = {_SIGNS.get(e.kind, "+") + e.path.decode() for e in taken(merging()).values()}
         assert found == set(case.layer.split())
