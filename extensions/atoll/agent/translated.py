@@ -23,6 +23,12 @@ class ImageError(ConflictError):
     code, title = "image_failed", "The image could not be made"
 
 
+class DamagedError(ConflictError):
+    """A node's disk cannot read something that is to be saved."""
+
+    code, title = "disk_damaged", "The disk cannot read it"
+
+
 _KINDS: Final[tuple[tuple[type[oci.OciError], type[AtollError]], ...]] = (
     (oci.LimitError, TooLargeError),
     (oci.StoreFullError, FullError),
@@ -30,6 +36,7 @@ _KINDS: Final[tuple[tuple[type[oci.OciError], type[AtollError]], ...]] = (
     (DeniedError, ForbiddenError),
     (RegistryAwayError, UnavailableError),
     (oci.TooSlowError, UnavailableError),
+    (oci.UnreadableError, DamagedError),
 )
 
 

@@ -98,7 +98,8 @@ are in `registry_errors`: `RegistryAwayError`, `DeniedError`, `UnsupportedError`
 
 Errors: `InvalidImageError` (malformed), `UnsafeLayerError` (an attack), `LimitError`, `TooSlowError`,
 `DigestError` (content is not what its digest says), `MissingError` (no such image or blob), `StoreFullError` (no
-room left), `IndexFileError`, `SourceError` (the directory cannot be read), `CancelledError`.
+room left), `IndexFileError`, `SourceError` (the directory cannot be read),
+`UnreadableError` (the disk cannot read one path of it), `CancelledError`.
 """
 
 from .allowance import Allowance, Cancelled
@@ -115,6 +116,7 @@ from .errors import (
     SourceError,
     StoreFullError,
     TooSlowError,
+    UnreadableError,
     UnsafeLayerError,
     room_needed,
 )
@@ -184,6 +186,7 @@ __all__ = [
     "StoreFullError",
     "TooSlowError",
     "Unpacked",
+    "UnreadableError",
     "UnsafeLayerError",
     "append_layer",
     "changes",

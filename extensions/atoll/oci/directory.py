@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from . import native
 from .attributes import Attributes, names_of
-from .errors import must_be_readable
+from .errors import must_be_readable, readable
 from .index import UNKNOWN, Index
 from .source import DEFAULT_LIMITS, NO_XATTRS, Entry, Kind, LeftOut, Limits, Packed, Room
 from .sparse import has_holes, pieces
@@ -119,11 +119,8 @@ class WalkedSource:
         if current.rewritten is not None:
             yield current.rewritten
             return
-        try:
+        with readable(entry.path):
             yield from pieces(current.descriptor, entry.size, holes=current.holes)
-        except OSError as error:
-            must_be_readable(entry.path, error)
-            raise
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """What was left out so far, by path."""
@@ -149,11 +146,8 @@ class WalkedSource:
 
     def _readable(self, listing: Listing, found: Found) -> Iterator[Entry]:
         """The entries of something that is new or different; raises as `must_be_readable` does."""
-        try:
+        with readable(listing.full(found[0])):
             yield from self._changed(listing, *found)
-        except OSError as error:
-            must_be_readable(listing.full(found[0]), error)
-            raise
 
     def _changed(self, listing: Listing, name: bytes, status: os.stat_result) -> Iterator[Entry]:
         if stat.S_ISREG(status.st_mode):

@@ -57,6 +57,14 @@ class SourceError(OciError):
     """A directory cannot be read."""
 
 
+class UnreadableError(SourceError):
+    """The disk cannot read what is at `path`, a relative one; everything else may be fine."""
+
+    def __init__(self, detail: str, *, hint: str | None = None, path: bytes = b"") -> None:
+        super().__init__(detail, hint=hint)
+        self.path = path
+
+
 class CancelledError(OciError):
     """The caller asked to stop."""
 
@@ -64,29 +72,37 @@ class CancelledError(OciError):
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-_OF_THE_MACHINE = frozenset(
-    {
-        errno.EIO,
-        errno.EUCLEAN,
-        errno.EBADMSG,
-        errno.ESTALE,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
-    }
-)
+_OF_THE_DISK = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG})
+_OF_THE_MACHINE = frozenset({errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def must_be_readable(path: bytes, error: OSError) -> None:
     """Raises `SourceError` where it is the machine that cannot read this now, not somebody's permissions.
 
-    What a layer lacks for that is not left out of it: it would pass for all that there was.
+    What a layer lacks for that is not left out of it: it would pass for all that there was. It is
+    an `UnreadableError` where this path alone may be damaged.
     """
+    if error.errno in _OF_THE_DISK:
+        raise UnreadableError(
+            f"/{shown(path)} cannot be read from the disk ({error.strerror}).",
+            hint="Have an administrator look at this machine's disk.",
+            path=path,
+        ) from error
     if error.errno in _OF_THE_MACHINE:
         raise SourceError(
             f"/{shown(path)} cannot be read now ({error.strerror}).",
             hint="Look at this machine's disk and limits; nothing was saved.",
         ) from error
+
+
+@contextmanager
+def readable(path: bytes) -> Iterator[None]:
+    """Raises as `must_be_readable` does for what the system says inside; other errors as they are."""
+    try:
+        yield
+    except OSError as error:
+        must_be_readable(path, error)
+        raise
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .changes import Change, Changes, change_of
-from .errors import LimitError
+from .errors import LimitError, readable
 from .lowers import Lowers, Seen, attribute, marks, redirected
 from .source import DEFAULT_LIMITS, GiveWay, LeftOut, Limits, nobody_waits
 from .walk import Exclude, Walk, is_whiteout
@@ -47,7 +47,9 @@ def scan(
     with closing(walk.listings()) as listings:
         for listing in listings:
             give_way()
-            if attribute(listing.descriptor, redirect) is not None:
+            with readable(listing.path):
+                moved = attribute(listing.descriptor, redirect) is not None
+            if moved:
                 raise redirected(listing.path)
             entries += len(listing.changed)
             for _, status in listing.changed:
@@ -85,9 +87,9 @@ def overlay_changes(
     opaque: list[bytes] = []
     with closing(walk.listings()) as listings:
         for listing in listings:
-            if attribute(listing.descriptor, opaque_mark) == b"y" and not (
-                opaque and listing.path.startswith(opaque[-1] + b"/")
-            ):
+            with readable(listing.path):
+                mark = attribute(listing.descriptor, opaque_mark)
+            if mark == b"y" and not (opaque and listing.path.startswith(opaque[-1] + b"/")):
                 opaque.append(listing.path)
             for name in listing.refused:
                 comparison.gone(listing.full(name))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from .errors import LimitError, SourceError, must_be_readable
+from .errors import LimitError, SourceError, must_be_readable, readable
 from .index import UNKNOWN, Index, Record, Records, record, same_but_linked
 from .source import DEFAULT_LIMITS, WHITEOUT_PREFIX, Limits, Report, shown
 from .watch import Watch
@@ -267,12 +267,8 @@ class Walk:
 @contextmanager
 def _entries(descriptor: int, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
     """What is in the directory; raises `SourceError` where the machine cannot read it now."""
-    try:
-        with os.scandir(descriptor) as items:
-            yield items
-    except OSError as error:
-        must_be_readable(path, error)
-        raise
+    with readable(path), os.scandir(descriptor) as items:
+        yield items
 
 
 def is_whiteout(status: os.stat_result) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from atoll import oci
-from atoll.agent.policy import VERSION
+from atoll.agent.policy import DAMAGED, VERSION
 from atoll.agent.process import Agent, Service
 from atoll.agent.runtimes.choice import RuntimeName
 from atoll.agent.runtimes.containerd import Containerd
@@ -30,6 +32,7 @@ from atoll.checkpoints.settings import CheckpointSettings, NodeSettings, Registr
 from atoll.checkpoints.targets import RegistryTargets
 from atoll.kit.home import Home
 from atoll.kit.names import is_id
+from atoll.oci import directory, overlay
 from atoll.oci.image import Compression
 from atoll.oci.registry import RegistryStore
 from atoll.oci.registry_referrers import content as artifact
@@ -73,7 +76,9 @@ def targets(settings: RegistrySettings, tokens: RegistryTokens) -> RegistryTarge
 @pytest.fixture
 def cluster(home: Home, settings: RegistrySettings) -> Iterator[Cluster]:
     checkpoints = CheckpointSettings(most_user_bytes=1 << 20)
-    nodes = NodeSettings(name=HERE, look_every_s=0.2, compression="gzip", setuid=False)
+    nodes = NodeSettings(
+        name=HERE, look_every_s=0.2, compression="gzip", setuid=False, damaged_after=2
+    )
     with (
         no_flights(),
         whole_service(home, nodes=nodes, registry=settings, checkpoints=checkpoints) as url,
@@ -81,6 +86,24 @@ def cluster(home: Home, settings: RegistrySettings) -> Iterator[Cluster]:
         found = Cluster(home, f"{url}/api/v1/")
         yield found
         found.close()
+
+
+@pytest.fixture
+def damaged(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
+    """Names of files and directories that the disk cannot read."""
+    names: set[bytes] = set()
+    real_file, real_directory = directory.open_file, overlay.opened_directory
+
+    def read(name: bytes) -> bytes:
+        if name in names:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return name
+
+    monkeypatch.setattr(directory, "open_file", lambda name, at: real_file(read(name), at))
+    monkeypatch.setattr(
+        overlay, "opened_directory", lambda name, at: real_directory(read(name), at)
+    )
+    return names
 
 
 @contextmanager
@@ -276,6 +299,37 @@ def test_a_container_over_the_quota_is_refused_in_the_scan(
     cluster.send(client.discard("ada", ""))
     assert cluster.server().status == ServerStatus.SAVED
     node.remove(container)
+
+
+def test_what_the_disk_cannot_read_is_left_out_of_a_stop_by_name_after_some_attempts(
+    cluster: Cluster,
+    node: Node,
+    runtime: Containerd,
+    damaged: set[bytes],
+    tmp_path: Path,
+) -> None:
+    """One bad sector must not keep all the rest from being saved, nor its user from starting."""
+    node.load_base()
+    work = "echo kept > /srv/notes; mkdir /srv/d; echo x > /srv/d/f; echo x > /srv/bad; ln /srv/bad /srv/worse"
+    container = node.run(work, wait=True)
+    begin(cluster, runtime, container)
+    damaged.update({b"bad", b"worse", b"d"})
+    cluster.end()
+    with agent(cluster, node, tmp_path / "state"):
+        waiting = eventually(cluster.server, lambda found: found.reason == "disk_damaged")
+        assert "cannot be read from the disk (Input/output error)" in str(waiting.message)
+        cluster.saved()
+    node.remove(container)
+
+    newest = cluster.checkpoints()[0]
+    assert {(one.path, one.reason) for one in newest.left_out} == {
+        (path, DAMAGED) for path in ("srv/bad", "srv/d", "srv/worse")
+    }
+    assert "could not read srv/bad, srv/d, srv/worse" in str(newest.message)
+    assert newest.changes is not None
+    assert [(one.path, one.files) for one in newest.changes.directories] == [("/srv", 1)], (
+        "the notes"
+    )
 
 
 def test_a_container_that_runs_on_after_its_stop_is_waited_for(

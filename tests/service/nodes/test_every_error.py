@@ -54,6 +54,8 @@ ENDS: Final[dict[type[Exception], tuple[str, CheckpointStatus]]] = {
     images.SourceError: ("image_failed", FAILED),
     images.StoreFullError: ("disk_full", FAILED),
     images.TooSlowError: ("unavailable", FAILED),
+    images.UnreadableError: ("disk_damaged", FAILED),
+    translated.DamagedError: ("disk_damaged", FAILED),
     images.UnsafeLayerError: ("image_failed", FAILED),
     kit.AtollError: ("internal", FAILED),
     kit.ConflictError: ("conflict", FAILED),

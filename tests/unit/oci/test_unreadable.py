@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 from atoll.oci import directory, overlay, partial
 from atoll.oci.directory import DirectorySource
-from atoll.oci.errors import SourceError
+from atoll.oci.errors import UnreadableError
 from atoll.oci.layer import write_layer
 from atoll.oci.layout import LayoutStore
 from atoll.oci.overlay import OverlaySource
@@ -43,7 +43,7 @@ def test_the_attributes_of_a_directory(
     """Among them is that it hides what lower ones have: without it what was deleted is back."""
     for module in (directory, overlay):
         monkeypatch.setattr(module, "opened_directory", fails)
-    with pytest.raises(SourceError, match="/d cannot be read now"):
+    with pytest.raises(UnreadableError, match="/d cannot be read from the disk"):
         list(source(upper).entries())
 
 
@@ -58,7 +58,7 @@ def test_a_file_or_its_attributes(
         return real(descriptor) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else fails()
 
     monkeypatch.setattr(directory, what, of_directories_alone if what == "names_of" else fails)
-    with pytest.raises(SourceError, match="/d/file cannot be read now"):
+    with pytest.raises(UnreadableError, match="/d/file cannot be read from the disk"):
         list(source(upper).entries())
 
 
@@ -72,7 +72,7 @@ def test_the_content_of_a_file(
         fails()
 
     monkeypatch.setattr(directory, "pieces", first_piece_alone)
-    with pytest.raises(SourceError, match="/d/holes cannot be read now"):
+    with pytest.raises(UnreadableError, match="/d/holes cannot be read from the disk"):
         write_layer(DirectorySource(upper), LayoutStore(tmp_path / "store"))
 
 
@@ -92,5 +92,5 @@ def test_a_directory_of_the_cut(upper: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     assert cut() == [b"d", b"d/new"]
     monkeypatch.setattr(partial.os, "open", opened)
-    with pytest.raises(SourceError, match="/d cannot be read now"):
+    with pytest.raises(UnreadableError, match="/d cannot be read from the disk"):
         cut()
