@@ -13,6 +13,7 @@ PORT ?=
 # More than there are cores: a test waits for other processes half of its time.
 TEST_PROCESSES ?= 3
 KUBE_TESTS ?= tests/kubernetes
+NODE ?= here
 QUICK := not platform and not browser and not kubernetes and not slow and not thorough and not crio and not kueue
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE  # every process would compile the sources anew, and pytest the tests
@@ -90,9 +91,9 @@ test-postgres: $(STAMPS)/test native ## the service's tests again, on PostgreSQL
 	  tests/service tests/unit/kit/test_db.py tests/unit/kit/test_events.py tests/unit/jobs/test_identities.py tests/postgres
 
 test-kubernetes: IMAGES ?= hub service agent hold singleuser singleuser-gpu spark
-test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of KUBECONFIG (REGISTRY= of its images, KUBE_TESTS=)
+test-kubernetes: $(STAMPS)/test images ## the cluster's tests, in the cluster of KUBECONFIG (REGISTRY= of its images, KUBE_TESTS=, NODE=elsewhere)
 	@tests/kubernetes/images/build
-	@tests/run -m kubernetes --timeout=900 --durations=10 $(KUBE_TESTS)
+	@tests/run -m "kubernetes$(if $(filter here,$(NODE)),, and not on_node)" --timeout=900 --durations=10 $(KUBE_TESTS)
 
 test-kueue: IMAGES ?= singleuser
 test-kueue: $(STAMPS)/test images ## jobs beside Kueue, which it builds (needs Go; minutes), in the cluster of KUBECONFIG

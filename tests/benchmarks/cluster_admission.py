@@ -31,6 +31,7 @@ from atoll.kit.kube.api import KubeApi
 
 from tests.benchmarks.rows import Row, row
 from tests.kubernetes.driver import kubectl
+from tests.kubernetes.where import SINGLEUSER
 from tests.service.jobs.platform import eventually, notebook
 from tests.service.jobs.service_under_test import build
 from tests.service.jobs.test_kills import Platform
@@ -39,7 +40,7 @@ JOBS = 1000
 ROUNDS = 2
 MOST_S = 10.0
 SETTINGS = JobSettings(
-    runner="kubernetes", places=JOBS, image="localhost:5000/atoll/singleuser:dev",
+    runner="kubernetes", places=JOBS, image=SINGLEUSER,
     node_selector={"atoll.dev/benchmark": "there-is-none"},
 )  # fmt: skip
 ADA = Caller("ada", scopes=frozenset({USE}))

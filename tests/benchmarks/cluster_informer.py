@@ -27,6 +27,7 @@ from atoll.kit.kube.api import KubeApi
 
 from tests.benchmarks.rows import Row, row
 from tests.kubernetes.driver import kubectl
+from tests.kubernetes.where import IMAGES
 from tests.platform.driver import eventually
 
 PODS = 10_000
@@ -38,7 +39,7 @@ PEERS = {
     "bytes": "the API server's pages, thrown away",
 }
 _AT_ONCE = 8
-_IMAGE = f"localhost:5000/atoll/singleuser@sha256:{'5' * 64}"
+_IMAGE = f"{IMAGES}/singleuser@sha256:{'5' * 64}"
 
 
 def _pod(name: str, namespace: str) -> dict[str, Any]:

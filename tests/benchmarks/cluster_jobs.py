@@ -25,7 +25,6 @@ from atoll.jobs.runners import Work
 
 from tests.kubernetes.driver import kubectl
 from tests.kubernetes.test_jobs import (
-    IMAGE,
     LONG_S,
     SETTINGS,
     SHARED,
@@ -34,6 +33,7 @@ from tests.kubernetes.test_jobs import (
     service,
     submit,
 )
+from tests.kubernetes.where import SINGLEUSER
 from tests.service.jobs.platform import Atoll, eventually, notebook, printed
 
 ALIKE = SETTINGS.model_copy(update={"cpu": 0.5})
@@ -74,7 +74,7 @@ def _bare(namespace: str) -> float:
         language="python", parameters={}, environment="", timeout_s=600, variables={},
     )  # fmt: skip
     place = Place(namespace, "bench", "http://127.0.0.1:1/", settings=ALIKE)
-    pod: dict[str, Any] = manifests.pod(work, Size(ALIKE.cpu, ALIKE.memory), IMAGE, place)
+    pod: dict[str, Any] = manifests.pod(work, Size(ALIKE.cpu, ALIKE.memory), SINGLEUSER, place)
     [container] = pod["spec"]["containers"]
     container["command"] = [*manifests.COMMAND[:3], "-c", BARE]
     container["env"] = [{"name": "NOTEBOOK", "value": json.dumps(notebook(STAMP + KEEP))}]

@@ -29,7 +29,8 @@ from tests.benchmarks.plain_hub import PlainHub, plain_hub
 from tests.benchmarks.rows import Row, at_most
 from tests.benchmarks.servers import PLAIN, change, gone, ours, saved, start, stop
 from tests.kubernetes.driver import kubectl, objects, run
-from tests.kubernetes.hub_on_host import REGISTRY, SERVERS, Guest
+from tests.kubernetes.hub_on_host import SERVERS, Guest
+from tests.kubernetes.where import REGISTRY
 from tests.platform.driver import eventually
 
 CHANGED_MB = 1000

@@ -14,7 +14,6 @@ from pathlib import Path
 from tests.benchmarks.plain_hub import PlainHub, plain_hub
 from tests.benchmarks.rows import Row, row
 from tests.benchmarks.servers import (
-    IMAGE,
     PLAIN,
     change,
     gone,
@@ -25,6 +24,7 @@ from tests.benchmarks.servers import (
 )
 from tests.kubernetes.driver import objects
 from tests.kubernetes.hub_on_host import Guest, Host
+from tests.kubernetes.where import SINGLEUSER
 from tests.platform.driver import eventually
 
 ROUNDS = 10
@@ -108,7 +108,7 @@ def measure() -> list[Row]:
     with (
         tempfile.TemporaryDirectory(prefix="atoll-bench-") as name,
         ours(Path(name) / "ours") as host,
-        plain_hub(Path(name) / "plain", IMAGE, PLAIN) as hub,
+        plain_hub(Path(name) / "plain", SINGLEUSER, PLAIN) as hub,
     ):
         rounds = Rounds(host, hub)
         rounds.go(1)

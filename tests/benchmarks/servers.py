@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from atoll.checkpoints import client
 from atoll.checkpoints.models import ServerStatus
 
 from tests.kubernetes.hub_on_host import Guest, Host, on_host
+from tests.kubernetes.where import SINGLEUSER
 from tests.platform.driver import eventually
 
-IMAGE = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll/singleuser:{os.environ.get('TAG', 'dev')}"
 SETTLED_S = 300.0
 CHANGE = """
 import pathlib, shutil, sys
@@ -42,7 +41,7 @@ PLAIN: dict[str, Any] = {
 
 SETTINGS: dict[str, Any] = {
     "hub": {
-        "image": IMAGE,
+        "image": SINGLEUSER,
         "start_timeout_s": 300,
         "schedule_timeout_s": 300,
         "profiles": {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kubernetes import where
 from tests.kubernetes.away import lead_to_registry
 from tests.kubernetes.driver import Platform, installed
 
@@ -22,9 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """The installed platform."""
     assert os.environ.get("KUBECONFIG"), "KUBECONFIG names no cluster"
-    with installed([HERE / "values.yaml"]) as platform:
+    values = tmp_path_factory.mktemp("chart") / "values.yaml"
+    values.write_text(where.values(HERE / "values.yaml"), "utf-8")
+    with installed([values]) as platform:
         lead_to_registry(platform)
         yield platform

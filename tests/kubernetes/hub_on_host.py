@@ -26,13 +26,13 @@ from atoll.kit.home import Home
 
 from hub_config.auth_secrets import admin_password, user_password
 from tests.kubernetes.driver import kubectl, objects, run
+from tests.kubernetes.where import FOR_TESTS, IMAGES, REGISTRY, TAG
 from tests.platform.driver import User, choose_port, eventually
 
 HERE = Path(__file__).parent
 SERVERS = f"spawner-{secrets.token_hex(3)}"
 """The namespace of servers: of this run alone, should there be another one in the cluster."""
-REGISTRY = os.environ.get("REGISTRY", "localhost:5000")
-IMAGE = f"{REGISTRY}/atoll-test/spawned:dev"
+IMAGE = f"{FOR_TESTS}/spawned:{TAG}"
 
 
 def _table(values: dict[str, Any], prefix: str = "") -> str:
@@ -112,7 +112,7 @@ class Host:
                 "kubeconfig": os.environ["KUBECONFIG"],
                 "servers_namespace": SERVERS,
                 "service_url": inside,
-                "hold_image": f"{REGISTRY}/atoll/hold:dev",
+                "hold_image": f"{IMAGES}/hold:{TAG}",
                 "grace_s": 60,
             },
             "service": {

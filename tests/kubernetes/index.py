@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from tests.kubernetes.driver import Platform, kubectl
+from tests.kubernetes.where import FOR_TESTS, TAG
 
 INDEX: Final = "test-index"
 """Its Service; `values.yaml` tells jobs and a profile of it."""
-_IMAGE: Final = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll-test/index:{os.environ.get('TAG', 'dev')}"
+_IMAGE: Final = f"{FOR_TESTS}/index:{TAG}"
 _PORT: Final = 8000
 
 

@@ -17,11 +17,12 @@ from atoll.jobs.models import Job, JobRequest, JobStatus
 from tests.kubernetes.between import Between, compact
 from tests.kubernetes.driver import kubectl, objects
 from tests.kubernetes.driver import notebook as notebook_of
-from tests.kubernetes.hub_on_host import REGISTRY, Guest, Host, on_host
+from tests.kubernetes.hub_on_host import Guest, Host, on_host
+from tests.kubernetes.where import SINGLEUSER
 from tests.platform.driver import eventually
 from tests.service.jobs.platform import notebook
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.on_node, pytest.mark.timeout(400)]
 
 JOBS: Final = f"jobs-{secrets.token_hex(3)}"
 PODS: Final = f"/api/v1/namespaces/{JOBS}/pods"
@@ -51,7 +52,7 @@ def host(between: Between, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         },
         "jobs": {
             "runner": "kubernetes",
-            "image": f"{REGISTRY}/atoll/singleuser:{os.environ.get('TAG', 'dev')}",
+            "image": SINGLEUSER,
             "cpu": 0.1,
             "memory": "1G",
             "places": 4,

@@ -12,9 +12,9 @@ import pytest
 
 from tests.helm.chart import CHART, helm
 from tests.kubernetes.driver import kubectl, run
+from tests.kubernetes.where import PYTHON
 from tests.platform.driver import eventually
 
-PYTHON: Final = "localhost:5000/library/python:3.11-slim"
 NOTHING_RUNS: Final = {
     "hub": {"enabled": False},
     "service": {"enabled": False},

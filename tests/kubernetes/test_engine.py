@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.driver import kubectl, run
+from tests.kubernetes.where import REGISTRY
 from tests.platform.driver import eventually
 
-REGISTRY = os.environ.get("REGISTRY", "localhost:5000")
+pytestmark = pytest.mark.on_node
+
 ADDRESS = os.environ.get("CONTAINERD_ADDRESS", "/run/containerd/containerd.sock")
 PACKAGES = "/usr/local/lib/python3.11/dist-packages"
 WORK = (

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.lab import chromium
 from tests.kubernetes.driver import Platform
 from tests.kubernetes.page import SHOTS, Visitor, notebook, visiting
+from tests.kubernetes.where import ENVIRONMENTS
 from tests.platform.driver import make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
@@ -160,7 +161,7 @@ def test_who_is_of_the_group_starts_from_it_by_digest_and_finds_what_was_install
     vic.see("progress-shared")
     vic.wait_for_lab()
     image = vic.person.pod["spec"]["containers"][0]["image"]
-    assert image == f"localhost:5000/environments/una@{shared.digest}"
+    assert image == f"{ENVIRONMENTS}/una@{shared.digest}"
     vic.open_terminal()
     assert vic.type_in("cockle && ls -A") == 0
     panel = vic.show("environment")
@@ -212,7 +213,7 @@ def test_what_was_started_from_it_goes_on_when_it_is_taken_back(
     vic.choose_and_start("Standard")
     vic.wait_for_lab()
     image = vic.person.pod["spec"]["containers"][0]["image"]
-    assert image == f"localhost:5000/environments/vic@{own.environment}"
+    assert image == f"{ENVIRONMENTS}/vic@{own.environment}"
     assert vic.person.sh("cockle; limpet") == "cockle 1.0\nlimpet 2.0\n"
     vic.stop()
     vic.person.settled()

@@ -11,7 +11,7 @@ import pytest
 from tests.kubernetes.driver import kubectl
 from tests.kubernetes.hub_on_host import SERVERS, Guest, Host, on_host
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.on_node, pytest.mark.timeout(300)]
 
 CLAIM: Final = {
     "apiVersion": "v1",

@@ -17,6 +17,7 @@ from tests.browser.lab import chromium
 from tests.kubernetes.away import without_agents, without_registry
 from tests.kubernetes.driver import Platform, objects
 from tests.kubernetes.page import HOME, Visitor, notebook, visiting
+from tests.kubernetes.where import ENVIRONMENTS
 from tests.platform.driver import eventually, make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
@@ -146,7 +147,7 @@ def test_stopped_and_started_at_once_she_sees_it_saved_and_finds_everything(
     server = mia.person.server()
     image = mia.person.pod["spec"]["containers"][0]["image"]
     assert server.environment is not None
-    assert image == f"localhost:5000/environments/{NAME}@{server.environment}"
+    assert image == f"{ENVIRONMENTS}/{NAME}@{server.environment}"
     expect(mia.page.get_by_test_id("atoll-status")).to_contain_text("saved")
     expect(mia.show("environment").get_by_test_id("atoll-saved")).to_contain_text("on stop")
     mia.see("environment-saved")

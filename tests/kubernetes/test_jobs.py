@@ -21,13 +21,15 @@ from atoll.kit.home import Home
 from tests.kubernetes import simulated
 from tests.kubernetes.cut import Cut
 from tests.kubernetes.driver import kubectl
+from tests.kubernetes.where import PYTHON, REGISTRY, SINGLEUSER
 from tests.service.jobs.platform import Atoll, eventually, notebook, printed
 from tests.service.jobs.service_under_test import SHARED
 from tests.service.jobs.test_kills import Platform
 
-IMAGE = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll/singleuser:{os.environ.get('TAG', 'dev')}"
+pytestmark = pytest.mark.on_node
+
 SETTINGS = JobSettings(
-    runner="kubernetes", image=IMAGE, places=4, cpu=0.1, cpu_most=10_000, memory="1G", grace_s=5,
+    runner="kubernetes", image=SINGLEUSER, places=4, cpu=0.1, cpu_most=10_000, memory="1G", grace_s=5,
     pull_within_s=5, gpu_most=8,
 )  # fmt: skip
 GATE = "/tmp/gate"
@@ -156,7 +158,7 @@ def test_a_notebook_runs_as_a_pod_and_all_it_says_is_kept(atoll: Atoll, kube: Ku
     )
     job = submit(atoll, notebook(who, WAITS, read, "print('the end')"))
     assert in_cell(atoll, job, 2).status == JobStatus.RUNNING, atoll.log(job)
-    assert kube.pod(job)["spec"]["containers"][0]["image"] == IMAGE
+    assert kube.pod(job)["spec"]["containers"][0]["image"] == SINGLEUSER
     kube.open_gate(job)
     done = final(atoll, job)
 
@@ -339,8 +341,8 @@ def test_a_job_that_fills_its_nodes_disk_is_evicted_and_told_why(
 @pytest.mark.parametrize(
     ("image", "reason", "words"),
     [
-        ("localhost:5000/jobs/there-is-none:1", "image_pull", "cannot be pulled"),
-        ("localhost:5000/library/python:3.11-slim", "start_failed", "could not be started"),
+        (f"{REGISTRY}/jobs/there-is-none:1", "image_pull", "cannot be pulled"),
+        (PYTHON, "start_failed", "could not be started"),
     ],
 )
 def test_an_image_that_is_missing_or_no_environment_fails_the_job_and_says_why(

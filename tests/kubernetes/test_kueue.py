@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,10 +24,11 @@ from tests.kubernetes.test_jobs import (
     service,
     submit,
 )
+from tests.kubernetes.where import FOR_TESTS, TAG
 from tests.service.jobs.platform import Atoll, eventually, notebook
 from tests.service.jobs.service_under_test import SHARED
 
-pytestmark = pytest.mark.kueue
+pytestmark = [pytest.mark.kueue, pytest.mark.on_node]
 CHART = Path(__file__).parents[2] / "build" / "kueue" / "chart"
 """What `tests/kubernetes/install-kueue` puts there."""
 QUEUE = "batch"
@@ -49,11 +49,11 @@ def make(kind: str, name: str, spec: Mapping[str, Any], namespace: str = "") -> 
 def kueue() -> Iterator[str]:
     """Kueue, with a cluster queue in which one job at a time has room; that queue's name."""
     name = f"kueue-{secrets.token_hex(3)}"
-    image = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll-test/kueue"
+    image = f"{FOR_TESTS}/kueue"
     values = {
         "controllerManager": {
             "manager": {
-                "image": {"repository": image, "tag": os.environ.get("TAG", "dev")},
+                "image": {"repository": image, "tag": TAG},
                 "resources": {"requests": {"cpu": "50m", "memory": "100Mi"}},
             }
         }

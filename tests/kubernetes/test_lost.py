@@ -19,10 +19,11 @@ from atoll.checkpoints.models import CheckpointRequest, CheckpointStatus, Server
 
 from tests.kubernetes import simulated
 from tests.kubernetes.driver import kubectl, objects, run
-from tests.kubernetes.hub_on_host import IMAGE, REGISTRY, SERVERS, Guest, Host, on_host
+from tests.kubernetes.hub_on_host import IMAGE, SERVERS, Guest, Host, on_host
+from tests.kubernetes.where import REGISTRY
 from tests.platform.driver import eventually
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.on_node, pytest.mark.timeout(400)]
 
 MINE: Final = "/opt/environment/mine"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,18 +17,17 @@ from atoll.oci.image import machine_architecture
 from tests.helm.chart import CHART, helm
 from tests.kubernetes import nodes
 from tests.kubernetes.driver import Platform, kubectl, objects, run
+from tests.kubernetes.where import FOR_TESTS, IMAGES, TAG
 from tests.platform.driver import eventually
 from tests.service.jobs.platform import notebook
 
-IMAGES: Final = os.environ.get("REGISTRY", "localhost:5000")
-TAG: Final = os.environ.get("TAG", "dev")
 LITTLE: Final = {"resources": {"requests": {"cpu": "5m", "memory": "64Mi"}}}
 VALUES: Final[dict[str, Any]] = {
-    "images": {"prefix": f"{IMAGES}/atoll", "tag": TAG},
+    "images": {"prefix": IMAGES, "tag": TAG},
     **dict.fromkeys(("hub", "proxy", "service", "agents"), LITTLE),
     "registry": {
         **LITTLE,
-        "image": f"{IMAGES}/atoll-test/registry:{TAG}",
+        "image": f"{FOR_TESTS}/registry:{TAG}",
         "storage": {"size": "2Gi"},
     },
     # the smallest installation, beside others on a small node

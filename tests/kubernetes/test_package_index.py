@@ -6,6 +6,7 @@ import pytest
 
 from tests.kubernetes import index
 from tests.kubernetes.driver import Platform
+from tests.kubernetes.where import ENVIRONMENTS
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
@@ -24,7 +25,7 @@ def test_what_is_installed_from_the_index_of_the_profile_is_there_again(platform
 
     uma.start(profile="standard")  # what is installed needs no index any more
     image = uma.pod["spec"]["containers"][0]["image"]
-    assert image == f"localhost:5000/environments/uma@{saved.environment}"
+    assert image == f"{ENVIRONMENTS}/uma@{saved.environment}"
     assert uma.run("python", "-c", "import humanize; print(humanize.intcomma(12345))") == "12,345\n"
     assert "kept" in uma.run("cowsay", "-t", "kept")
     (checkpoint,) = uma.checkpoints()

@@ -109,7 +109,7 @@ def guarded() -> Iterator[Guarded]:
         as_("system:serviceaccount:kube-system:namespace-controller"),
         as_("system:serviceaccount:kube-system:generic-garbage-collector"),
         as_("system:serviceaccount:atoll:guard-hub"),
-        as_("system:node:kubebox", "system:nodes"),
+        as_("system:node:any", "system:nodes"),
         as_(COLLECTOR),
     ],
     ids=["admin", "force", "scheduler", "taints", "namespaces", "owners", "hub", "kubelet", "collector"],

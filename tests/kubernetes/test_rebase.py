@@ -11,6 +11,7 @@ from atoll.jobs import client as jobs_client
 
 from tests.kubernetes import index
 from tests.kubernetes.driver import Person, Platform, objects
+from tests.kubernetes.where import ENVIRONMENTS
 from tests.platform.driver import eventually, make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
@@ -70,7 +71,7 @@ def test_what_the_job_leaves_behind_is_a_checkpoint_that_a_server_starts_from(
 
     rea.start(environment=str(new.digest))
     pod = rea.pod["spec"]
-    assert pod["containers"][0]["image"] == f"localhost:5000/environments/rea@{new.digest}"
+    assert pod["containers"][0]["image"] == f"{ENVIRONMENTS}/rea@{new.digest}"
     assert pod["nodeSelector"]["kubernetes.io/arch"] in ("amd64", "arm64")
     assert "duckdb" not in rea.run("pip", "list")
     rea.stop()

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from tests.kubernetes.driver import kubectl
+from tests.kubernetes.where import IMAGES, TAG
 from tests.platform.driver import eventually
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
-REGISTRY = os.environ.get("REGISTRY", "localhost:5000")
-TAG = os.environ.get("TAG", "dev")
 JOB = """
 from pyspark.sql import SparkSession, functions as f
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
@@ -39,7 +37,7 @@ def namespace() -> Iterator[str]:
 def test_a_job_of_pyspark_runs_in_a_pod_like_a_servers(namespace: str) -> None:
     container = {
         "name": "notebook",
-        "image": f"{REGISTRY}/atoll/spark:{TAG}",
+        "image": f"{IMAGES}/spark:{TAG}",
         "imagePullPolicy": "Always",
         "command": ["/opt/environment/bin/python", "-c", JOB],
         "resources": {"limits": {"memory": "1Gi"}},

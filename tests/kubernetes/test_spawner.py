@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +21,11 @@ from atoll.oci.registry import DOCKER_MANIFEST
 
 from tests.kubernetes.cut import Cut
 from tests.kubernetes.driver import kubectl, notebook, run
-from tests.kubernetes.hub_on_host import IMAGE, REGISTRY, SERVERS, Guest, Host, on_host
+from tests.kubernetes.hub_on_host import IMAGE, SERVERS, Guest, Host, on_host
+from tests.kubernetes.where import FOR_TESTS, PYTHON, REGISTRY
 from tests.platform.driver import eventually
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.on_node, pytest.mark.timeout(300)]
 
 GATE = "kueue.x-k8s.io/admission"
 OTHER = f"{REGISTRY}/atoll-test/other-machines:dev"
@@ -36,9 +38,9 @@ SETTINGS: dict[str, Any] = {
                 "title": "Choices",
                 "images": {
                     "a": {"title": "A", "image": IMAGE},
-                    "gone": {"title": "Gone", "image": f"{REGISTRY}/atoll-test/there-is-none:1"},
+                    "gone": {"title": "Gone", "image": f"{FOR_TESTS}/there-is-none:1"},
                 },
-                "own_images": r"localhost:5000/.*",
+                "own_images": rf"{re.escape(REGISTRY)}/.*",
                 "cpu_guarantee": 0.01,
                 "cpu": 0.1,
             },
@@ -49,7 +51,7 @@ SETTINGS: dict[str, Any] = {
             "deaf": {"title": "Deaf", "variables": {"FAIL": "deaf"}},
             "foreign": {"title": "Foreign", "kubespawner": {"cmd": ["/opt/foreign"]}},
             "other": {"title": "Other", "image": OTHER},
-            "bare": {"title": "Bare", "image": f"{REGISTRY}/library/python:3.11-slim"},
+            "bare": {"title": "Bare", "image": PYTHON},
             "gated": {
                 "title": "Gated",
                 "cpu_guarantee": 0.01,
@@ -221,7 +223,7 @@ def test_a_start_that_is_given_up_leaves_no_pod(host: Host) -> None:
     [
         ({"profile": "choices", "image": "gone"}, "cannot be pulled"),
         (
-            {"profile": "choices", "own_image": "localhost:5000/kept/ada:1"},
+            {"profile": "choices", "own_image": f"{REGISTRY}/kept/ada:1"},
             "saved environments are kept",
         ),
         ({"profile": "choices", "own_image": "docker.io/evil:1"}, "not allowed here"),
@@ -375,17 +377,17 @@ def test_stop_save_and_continue_by_digest_with_an_agent_on_the_host(host: Host) 
     nia.start()
     assert nia.sh("cat /opt/environment/mine") == "mine\n"
     server, _ = nia.pod["spec"]["containers"]
-    assert server["image"] == f"localhost:5000/kept/nia@{saved.digest}"
+    assert server["image"] == f"{REGISTRY}/kept/nia@{saved.digest}"
     nia.stop()
     eventually(nia.pods, lambda pods: not pods, 60)
 
-    manifest = f"http://localhost:5000/v2/kept/nia/manifests/{saved.digest}"
+    manifest = f"http://{REGISTRY}/v2/kept/nia/manifests/{saved.digest}"
     assert httpx.delete(manifest, trust_env=False).status_code == 202
-    run("ctr", "-n", "k8s.io", "images", "rm", f"localhost:5000/kept/nia@{saved.digest}")
+    run("ctr", "-n", "k8s.io", "images", "rm", f"{REGISTRY}/kept/nia@{saved.digest}")
     newest = nia.checkpoints()[0]
     if newest.digest != saved.digest:
         assert newest.digest is not None
-        other = f"http://localhost:5000/v2/kept/nia/manifests/{newest.digest}"
+        other = f"http://{REGISTRY}/v2/kept/nia/manifests/{newest.digest}"
         httpx.delete(other, trust_env=False)
     nia.begin()
     said = nia.messages()

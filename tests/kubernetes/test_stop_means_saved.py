@@ -18,6 +18,7 @@ from atoll.kit.errors import ForbiddenError
 
 from tests.kubernetes.away import without_agents
 from tests.kubernetes.driver import Person, Platform, kubectl, objects, refused
+from tests.kubernetes.where import ENVIRONMENTS, SINGLEUSER
 from tests.platform.driver import eventually, make_wheel
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
@@ -39,7 +40,7 @@ def test_stop_saves_and_the_next_start_begins_from_the_image_by_digest(
     ada = platform.user("ada")
     ada.start()
     fresh = ada.pod
-    assert fresh["spec"]["containers"][0]["image"] == "localhost:5000/atoll/singleuser:dev"
+    assert fresh["spec"]["containers"][0]["image"] == SINGLEUSER
     ada.install(make_wheel(tmp_path, "seashell", "1.0"))
     ada.sh("mkdir -p /opt/environment/tools && echo kept > /opt/environment/tools/mine")
     assert ada.run("seashell") == "seashell 1.0\n"
@@ -57,7 +58,7 @@ def test_stop_saves_and_the_next_start_begins_from_the_image_by_digest(
 
     ada.start()
     image = ada.pod["spec"]["containers"][0]["image"]
-    assert image == f"localhost:5000/environments/ada@{saved.environment}"
+    assert image == f"{ENVIRONMENTS}/ada@{saved.environment}"
     assert ada.run("seashell") == "seashell 1.0\n"
     assert ada.run("cat", "/opt/environment/tools/mine") == "kept\n"
     checkpoint = ada.checkpoints()[0]

@@ -13,7 +13,7 @@ from tests.kubernetes import simulated
 from tests.kubernetes.hub_on_host import Host, on_host
 from tests.platform.driver import eventually
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.on_node, pytest.mark.timeout(300)]
 
 _SIZE: Final = {"cpu": 0.1, "memory": "128M", "cpu_guarantee": 0.01}
 SETTINGS: Final[dict[str, Any]] = {

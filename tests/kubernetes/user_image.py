@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shlex
 import textwrap
@@ -11,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.kubernetes.driver import kubectl
+from tests.kubernetes.where import IMAGES, TAG
 from tests.platform.driver import eventually
 
-IMAGES = f"{os.environ.get('REGISTRY', 'localhost:5000')}/atoll"
-TAG = os.environ.get("TAG", "dev")
 USER = 1000
 HUB = """
 import http.server, json
