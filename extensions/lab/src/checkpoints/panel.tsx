@@ -125,6 +125,8 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
   const { server, saving, failed, missed, unsaved } = model;
   const saved = savedAt(model);
   const before = since(model, now);
+  const mark = unsaved > 0 ? '◐' : saved === null ? '○' : '●'; // as in the status bar
+  const mood = unsaved > 0 ? 'warning' : saved === null ? 'none' : 'good';
   return (
     <div className="atoll-Unsaved" data-testid="atoll-unsaved">
       {saving !== null ? (
@@ -149,8 +151,8 @@ function Unsaved(props: EnvironmentProps & { action: Action }): ReactElement {
         </div>
       ) : (
         <div title={saved === null ? undefined : exact(saved)}>
-          <span className={unsaved > 0 ? 'atoll-mod-warning' : 'atoll-mod-good'} aria-hidden="true">
-            {unsaved > 0 ? '◐' : '●'}
+          <span className={`atoll-mod-${mood}`} aria-hidden="true">
+            {mark}
           </span>{' '}
           {unsaved > 0 ? `${plural(unsaved, 'change')} ${before}` : `Nothing changed ${before}`}
         </div>
