@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -48,7 +48,7 @@ class Folder:
     layer: int
     entry: Entry | None = None
     opaque: bool = False  # what the base has in it is gone
-    children: dict[bytes, Node] = field(default_factory=dict)  # but the packed files
+    children: dict[bytes, Node] = field(default_factory=dict)  # all but packed files
     packed: tuple[bytes, array[int]] | None = _NO_FILES  # names between slashes, ids; None: at hand
 
     def pack(self) -> None:
@@ -82,7 +82,7 @@ class Layered:
         self.links: dict[FileId, list[bytes]] = {}  # further names that a file was given
         self._limits = limits
         self._count = 0
-        self._at_hand: deque[Folder] = deque()
+        self._at_hand: OrderedDict[int, Folder] = OrderedDict()  # by `id`; last looked at, last
 
     def find(self, path: bytes) -> Node | None:
         """What the layers have at `path`; None where they say nothing of it."""
@@ -90,7 +90,7 @@ class Layered:
         for part in path.split(b"/") if path else ():
             if not isinstance(node, Folder):
                 return None
-            following = self._children(node).get(part)
+            following = self._child(node, part)
             if following is None:
                 return None
             node = following
@@ -119,18 +119,26 @@ class Layered:
             if isinstance(node, Folder):
                 yield from self._walk(full, node, base and not node.opaque)
 
+    def _child(self, folder: Folder, name: bytes) -> Node | None:
+        """One of them; for a directory on the way to another no files are unpacked."""
+        found = folder.children.get(name)
+        return found if found is not None else self._children(folder).get(name)
+
     def _children(self, folder: Folder) -> dict[bytes, Node]:
         """All that is in a directory, until others are looked at."""
-        if folder.packed is not None:
+        if folder.packed is None:
+            self._at_hand.move_to_end(id(folder))
+        else:
             folder.unpack()
-            self._at_hand.append(folder)
+            self._at_hand[id(folder)] = folder
             if len(self._at_hand) > _AT_HAND:
-                self._at_hand.popleft().pack()
+                _, oldest = self._at_hand.popitem(last=False)
+                oldest.pack()
         return folder.children
 
     def _put(self, layer: int, number: int, entry: Entry) -> None:
         folder, name = self._parent(layer, entry.path)
-        before = self._children(folder).get(name)
+        before = self._child(folder, name)
         node: Node
         if entry.kind is Kind.DIRECTORY:
             if isinstance(before, Folder):
@@ -163,7 +171,7 @@ class Layered:
         if parent is not None and not isinstance(parent, Folder):
             return  # its directory is gone already
         folder, name = self._parent(layer, entry.path)
-        before = self._children(folder).get(name)
+        before = self._child(folder, name)
         if isinstance(before, Folder):
             self._hide(before, layer)
             if self._children(before) or before.layer == layer:
@@ -198,12 +206,11 @@ class Layered:
         *above, name = path.split(b"/")
         folder = self.root
         for part in above:
-            children = self._children(folder)
-            node = children.get(part)
+            node = self._child(folder, part)
             if node is None:
-                node = children[part] = Folder(layer)
+                node = folder.children[part] = Folder(layer)
             elif isinstance(node, Mark) and node.entry.kind is Kind.WHITEOUT:
-                node = children[part] = Folder(layer, opaque=True)
+                node = folder.children[part] = Folder(layer, opaque=True)
             elif not isinstance(node, Folder):
                 raise UnsafeLayerError(
                     f"The layer would write {shown(path)} through a symlink or a file."

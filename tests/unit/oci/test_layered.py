@@ -68,3 +68,23 @@ def test_what_is_packed_is_found_replaced_linked_and_deleted_as_ever(
         {b"a", b"a/in", b"a/in/new", b"b", b"b/also 3"}
         | {b"%s/%d" % (d, n) for d in (b"a", b"b") for n in range(5)}
     )
+
+
+def test_a_large_directory_is_not_packed_again_and_again_for_what_is_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed: list[int] = []
+    pack = Folder.pack
+
+    def counting(folder: Folder) -> None:
+        packed.append(len(folder.children))
+        pack(folder)
+
+    monkeypatch.setattr(Folder, "pack", counting)
+    entries = [Entry(b"d/file-%d" % n, Kind.FILE) for n in range(1000)]
+    for number in range(500):
+        entries.append(Entry(b"d/in-%d" % number, Kind.DIRECTORY))
+        entries.append(Entry(b"d/in-%d/file" % number, Kind.FILE))
+    applied(entries)
+    assert len(packed) > 400
+    assert max(packed) < 10
