@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -85,7 +86,8 @@ class Server:
         assert self._process is not None
         found = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
         for child in found.split():
-            os.kill(int(child), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # connections end all the time
+                os.kill(int(child), signal.SIGKILL)
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
