@@ -82,12 +82,13 @@ def _not_saved(error: BaseException, order: SaveOrder) -> NotSaved:
         return NotSaved(outcome="cancelled", code="cancelled", message="It was cancelled.")
     room = order.limits.room
     if isinstance(error, _TOO_LARGE) and room is not None and room < order.limits.size:
-        left = f"That is all that is left of your quota: {words.size(room)}."
+        left = f"Of your quota {words.size(room)} is left."
         return NotSaved(
             outcome="refused",
             code="quota_exceeded",
             message=f"{error.detail[:1000]} {left}",
-            hint="Delete or unpin checkpoints that you no longer need.",
+            hint="Delete or unpin checkpoints that you no longer need, or give up what a stopped server"
+            " has not saved: `atoll checkpoints delete`, `atoll servers discard`.",
         )
     known = as_atoll(error) if isinstance(error, oci.OciError) else error
     if not isinstance(known, AtollError):

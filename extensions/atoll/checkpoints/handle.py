@@ -127,13 +127,21 @@ def row(found: models.Checkpoint) -> tuple[str, ...]:
     """A checkpoint as a line of a table under HEADINGS."""
     return (
         words.ago(found.created_at),
-        found.note + (" (pinned)" if found.pinned else ""),
+        _noted(found),
         ("current" if found.current else found.status.value),
         _BY[found.trigger],
         f"+{found.changes.count}" if found.changes else "",
         words.size(found.size) if found.status is models.CheckpointStatus.READY else "",
         found.id,
     )
+
+
+def _noted(found: models.Checkpoint) -> str:
+    """Its note; for what is not saved, why and at which place it waits, too."""
+    note = found.note + (" (pinned)" if found.pinned else "")
+    if found.status is models.CheckpointStatus.READY or not found.message:
+        return note
+    return f"{note}: {found.message}" if note else found.message
 
 
 SHARED_HEADINGS: Final = ("Owner", "Saved", "Note", "Changes", "Size", "Digest")

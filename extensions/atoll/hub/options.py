@@ -136,7 +136,8 @@ def _first_choice(server: Server, known: Checkpoint | None, now: datetime) -> Ch
     if server.status in _STILL_SAVED:
         return Choice(LAST, title, "with all that is being saved now")
     unchanged = server.environment is None and server.continues_from is None
-    return Choice(LAST, title, f"nothing added to {server.base_name}" if unchanged else "")
+    added = f"nothing added to {server.base_name or 'the image'}"
+    return Choice(LAST, title, added if unchanged else "")
 
 
 def _second_choice(

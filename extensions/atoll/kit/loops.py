@@ -89,10 +89,10 @@ class KeyedQueue:
         self._failures.pop(key, None)
         self._release(key)
 
-    def failed(self, key: str) -> float:
-        """The key's work raised; it is retried after the returned number of seconds."""
+    def failed(self, key: str, most_s: float = LAST_DELAY_S) -> float:
+        """The key's work raised; it is retried after the returned number of seconds, about `most_s` at most."""
         self._failures[key] = self._failures.get(key, 0) + 1
-        delay = back_off(self._failures[key])
+        delay = back_off(self._failures[key], most_s)
         self._release(key)
         self.add_later(key, delay)
         return delay
@@ -131,7 +131,7 @@ async def run_reconciler(
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # any failure is retried, visibly, later each time
-                delay = queue.failed(key)
+                delay = queue.failed(key, min(LAST_DELAY_S, resync_s))  # a resync adds it anyhow
                 known = isinstance(error, AtollError)
                 log.log(
                     logging.WARNING if known else logging.ERROR,

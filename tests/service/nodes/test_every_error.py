@@ -239,8 +239,9 @@ def test_a_quota_that_is_used_up_says_how_much_is_left(
 
     assert (checkpoint.status, checkpoint.reason) == (REFUSED, "quota_exceeded")
     said = in_the_panel(checkpoint)
-    assert said.startswith("It has 2.0 GB to save. That is all that is left of your quota: 1.1 GB.")
-    assert said.endswith("Delete or unpin checkpoints that you no longer need.")
+    assert said.startswith("It has 2.0 GB to save. Of your quota 1.1 GB is left.")
+    assert "Delete or unpin checkpoints that you no longer need" in said
+    assert "`atoll servers discard`" in said
     for logger in (outcome.__name__, node_results.__name__):
         assert said in ends.logged(checkpoint.id, logger, "quota_exceeded")
 

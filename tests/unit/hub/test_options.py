@@ -142,6 +142,8 @@ def test_while_the_last_stop_is_saved_one_continues_with_that(status: ServerStat
 def test_an_environment_that_is_not_listed_is_not_called_unchanged() -> None:
     assert options.choices(_server(environment=_digest(9)), [], NOW)["first"].detail == ""
     assert options.choices(_server(), [], NOW)["first"].detail == "nothing added to Python 3.11"
+    never = options.choices(_server(base_name=""), [], NOW)["first"].detail
+    assert never == "nothing added to the image"
 
 
 @pytest.mark.parametrize(

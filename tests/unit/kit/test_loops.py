@@ -73,6 +73,14 @@ async def test_a_failing_key_is_retried_until_it_succeeds() -> None:
     assert flaky.calls == ["a", "a", "a"]
 
 
+def test_a_failing_key_is_retried_when_it_is_said_to_be() -> None:
+    async def delays() -> list[float]:
+        queue = KeyedQueue()
+        return [queue.failed("a", most_s=10) for _ in range(12)]
+
+    assert max(asyncio.run(delays())) <= 12
+
+
 async def test_a_loop_that_dies_is_started_again() -> None:
     starts = 0
     again = asyncio.Event()
