@@ -64,7 +64,7 @@ def commit(
     """
     began = time.monotonic()
     wishes = wishes or Wishes()
-    container = replace(runtime.find(name), damaged=wishes.damaged)
+    container = runtime.find(name)
     with one_at_a_time(container, state):
         at_rest = container.state.at_rest
         if not at_rest and not live:

@@ -58,7 +58,6 @@ class Wishes:
     most_layers: int = 0  # of these; then they become one. 0: they are left as they are
     secrets: frozenset[bytes] = frozenset()  # in these: where one is gone, they become one, too
     shared: bool = False  # others may use the image: what looks like a secret is refused
-    damaged: frozenset[bytes] = frozenset()  # paths to leave out, since the disk cannot read them
     setuid: bool = True
     compression: Compression | None = None  # None: the best that the container's runtime reads
     limits: oci.Limits = oci.DEFAULT_LIMITS
@@ -282,8 +281,11 @@ def still_there(runtime: Runtime, container: Container) -> Iterator[None]:
     """
     try:
         before = container.upper.lstat()
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise _removed(container) from error
+    except OSError as error:
+        oci.must_be_readable(b"", error)
+        raise
     try:
         yield
     except (oci.SourceError, OSError) as error:

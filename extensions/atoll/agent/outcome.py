@@ -29,7 +29,7 @@ WHAT_TO_DO: Final = {
     "container_not_ours": "Tell an administrator: it is not what the platform started.",
     "container_removed": "What was saved before is safe; start again from it.",
     "container_running": "Wait until it has ended.",
-    "disk_damaged": "An administrator looks at the node's disk; after some attempts all but this is saved.",
+    "disk_damaged": "An administrator looks at the node's disk; or discard what is not saved.",
     "disk_full": "Have an administrator make room in the registry or on the node.",
     "forbidden": "Have an administrator look at the registry's settings of the platform.",
     "freeze_failed": "Save again when less goes on in it, or stop it: then nothing is frozen.",

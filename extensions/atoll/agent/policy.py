@@ -46,7 +46,6 @@ _GPU_FILES: Final = re.compile(
 )
 _OF_TESTS: Final = re.compile(rb"(?:.*/)?(?:site|dist)-packages/(?:.*/)?tests?/.*")
 
-DAMAGED: Final = "the node's disk cannot read it"
 HOLDS_KEY: Final = "it holds a private key"
 
 
@@ -55,7 +54,6 @@ def why_left_out(container: Container) -> oci.Exclude:
     mounted = frozenset(_in_image(container, container.targets))
     fixed = dict.fromkeys(_RUNTIME_FILES, "the runtime writes it at each start")
     fixed.update(_volatile(container))
-    fixed.update(dict.fromkeys(container.damaged, DAMAGED))
 
     def why(path: bytes) -> str | None:
         if path in mounted:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 _CHECKPOINT: Final = "dev.atoll.checkpoint/id"
 _PARENT: Final = "dev.atoll.checkpoint/parent"
 _SERVER: Final = "dev.atoll.checkpoint/server"
-MOST_DAMAGED: Final = 50
-"""Paths that the disk cannot read until a save is given up: more are not some files but the disk."""
 CHANGES: Final = "application/vnd.atoll.changes.v1+json"
 """The type of the report of what changed, a referrer of the image in a registry."""
 
@@ -57,24 +55,7 @@ class ContainerSaver:
     namespace: str | None = None
 
     def save(self, work: Work) -> ImageSaved:
-        """Put the image into the target; raises AtollError, OciError.
-
-        Where the order says so, what the disk cannot read is left out, found by trying.
-        """
-        damaged: set[bytes] = set()
-        while True:
-            try:
-                return self._saved(work, frozenset(damaged))
-            except oci.UnreadableError as error:
-                hopeless = error.path in damaged or len(damaged) == MOST_DAMAGED
-                if not work.order.without_damaged or hopeless:
-                    raise
-                log.warning(
-                    "%s is saved without what the disk cannot read: %s", work.order.container, error
-                )
-                damaged.add(error.path)
-
-    def _saved(self, work: Work, damaged: frozenset[bytes]) -> ImageSaved:
+        """Put the image into the target; raises AtollError, OciError."""
         order = work.order
         with (
             _target(work) as store,
@@ -83,8 +64,7 @@ class ContainerSaver:
             ) as (runtime, found),
             _elsewhere(work) as elsewhere,
         ):
-            total = _scanned(work, replace(found, damaged=damaged))
-            wishes = replace(_wishes(work, total), damaged=damaged)
+            wishes = _wishes(work, _scanned(work, found))
             saved = commit(
                 runtime,
                 found.id,

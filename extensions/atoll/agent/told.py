@@ -24,7 +24,6 @@ T = TypeVar("T", bound=BaseModel | str | tuple[str, str])
 def told(saved: Saved, report: Report | None) -> ImageSaved:
     """How a save ended; of what does not fit, the lists have as much as there is room for."""
     copied, room = saved.copied, _Room(6)
-    damaged = [_path(path) for path in sorted(saved.container.damaged)]
     secrets = room.taken(_path(path) for path in sorted(copied.secrets)[:MOST_LISTED])
     torn = room.taken(_path(path) for path in copied.torn[:MOST_LISTED])
     left_out = room.taken(
@@ -43,7 +42,6 @@ def told(saved: Saved, report: Report | None) -> ImageSaved:
         left_out=left_out,
         secrets=secrets,
         torn=torn,
-        damaged=damaged,
         frozen_ms=copied.frozen_s * 1000,
         seconds=saved.seconds,
     )

@@ -105,8 +105,8 @@ def stop_server(
         user = found.user or _user(found)
         server = connection.send(client.stop(user, server_name(name)))
         if not no_wait:
-            when = _until_saved(connection, server).saved_at
-            console.say(f"Saved {words.ago(when)}." if when else "It had nothing to save.")
+            server = _until_saved(connection, server)
+            console.say(server.message or f"Saved {words.ago(server.saved_at)}.")
 
 
 @servers.command("discard")

@@ -104,9 +104,6 @@ class SaveOrder(BaseModel):
     secrets: list[str] = []  # in these layers, by path: where one is gone, they are merged, too
     compression: Literal["auto", "zstd", "gzip"] = "auto"  # the best that the node's runtime reads
     setuid: bool = True  # setuid and setgid bits and file capabilities are saved, too
-    without_damaged: bool = (
-        False  # what the disk cannot read is left out; else the save fails for it
-    )
 
 
 class LookOrder(BaseModel):
@@ -187,9 +184,6 @@ class ImageSaved(BaseModel):
     left_out: list[NotInIt] = Field(default_factory=list, max_length=MOST_LISTED)
     secrets: list[Path] = Field(default_factory=list, max_length=MOST_LISTED)
     torn: list[Path] = Field(default_factory=list, max_length=MOST_LISTED)
-    damaged: list[Path] = Field(
-        default_factory=list, max_length=MOST_LISTED
-    )  # by the disk; left out
     frozen_ms: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
 

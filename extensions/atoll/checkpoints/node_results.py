@@ -232,7 +232,7 @@ class Results:
         values = _values(row, origin(row, server), told, layers)
         if under := still_private(session, str(values["parent"]), layers.over_base):
             secrets = sorted({*told.secrets, *under.secrets})
-            message = saving.warning(secrets, told.torn, told.damaged)
+            message = saving.warning(secrets, told.torn)
             values |= {"reason": SECRETS, "secrets": secrets, "message": message}
         store.write_checkpoint(session, row, {**values, "finished_at": moment})
         if row.left_id is not None:
@@ -253,7 +253,7 @@ def _values(row: CheckpointRow, of: Origin, told: ImageSaved, layers: _Layers) -
     return {
         "status": CheckpointStatus.READY,
         "reason": SECRETS if told.secrets else None,
-        "message": saving.warning(told.secrets, told.torn, told.damaged),
+        "message": saving.warning(told.secrets, told.torn),
         "secrets": told.secrets,
         "done": row.total,
         "digest": told.digest,

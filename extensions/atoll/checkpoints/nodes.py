@@ -320,7 +320,6 @@ class Nodes:
             secrets=_secrets(session, row, of.parent),
             compression=self._settings.compression,
             setuid=self._settings.setuid,
-            without_damaged=of.ended and 0 < self._settings.damaged_after < attempt,
         )
 
     def _limits(self, session: Session, user: str) -> SaveLimits:

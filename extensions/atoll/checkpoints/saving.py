@@ -374,15 +374,9 @@ def wants_to_continue(server: ServerRow) -> bool:
     )
 
 
-def warning(secrets: Sequence[str], torn: Sequence[str], damaged: Sequence[str] = ()) -> str | None:
+def warning(secrets: Sequence[str], torn: Sequence[str]) -> str | None:
     """What people should know of a checkpoint that is ready all the same."""
     sentences = []
-    if damaged:
-        names = ", ".join(damaged[:_NAMED])
-        more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
-        sentences.append(
-            f"The node's disk could not read {names}{more}: what the save before has of it stayed."
-        )
     if secrets:
         names = ", ".join(secrets[:_NAMED])
         sentences.append(f"It seems to hold secrets ({names}): whoever may use it can read them.")

@@ -44,7 +44,6 @@ class NodeSettings(Section):
     )
     setuid: bool = True  # setuid and setgid bits and file capabilities are saved, too
     save_within_s: Annotated[float, Field(ge=60, le=7 * 86400)] = 6 * 3600.0  # a layer, sent too
-    damaged_after: Annotated[int, Field(ge=0, le=1000)] = 10  # attempts at a disk; 0: for ever
     look_every_s: Seconds = 15.0  # at each running container, for what is unsaved in it
     name: str = ""  # of this very machine, where its agent has the secret `agent-token`
     service_account: str = ""  # namespace:name of the agents in Kubernetes

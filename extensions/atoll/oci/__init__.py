@@ -118,6 +118,7 @@ from .errors import (
     TooSlowError,
     UnreadableError,
     UnsafeLayerError,
+    must_be_readable,
     room_needed,
 )
 from .image import Compression, Descriptor, Digest, Image, ImageConfig, Manifest
@@ -196,6 +197,7 @@ __all__ = [
     "export",
     "index_of",
     "load_image",
+    "must_be_readable",
     "open_layer",
     "room_needed",
     "shown",

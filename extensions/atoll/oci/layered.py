@@ -14,6 +14,7 @@ from .source import DEFAULT_LIMITS, Entry, Kind, Limits, shown
 
 _LAYER_SHIFT = 40  # bits for the number of an entry in its layer
 _AT_HAND = 64  # directories whose files can be looked up at once; those of all others are packed
+_UNPACKED = 64  # times until a directory stays at hand: merging looks at each about twenty times
 _NO_FILES = (b"", array("Q"))
 
 FileId = int
@@ -50,6 +51,7 @@ class Folder:
     opaque: bool = False  # what the base has in it is gone
     children: dict[bytes, Node] = field(default_factory=dict)  # all but packed files
     packed: tuple[bytes, array[int]] | None = _NO_FILES  # names between slashes, ids; None: at hand
+    unpacked: int = 0  # so many times
 
     def pack(self) -> None:
         """Puts its files away."""
@@ -66,6 +68,7 @@ class Folder:
             names, files = self.packed
             self.children.update(zip(names.split(b"/"), files, strict=False))
             self.packed = None
+            self.unpacked += 1
 
 
 Node = Folder | Mark | FileId
@@ -74,7 +77,8 @@ Node = Folder | Mark | FileId
 class Layered:
     """Layers applied one after the other, the lowest first.
 
-    A million names need about 25 MB: files are mere numbers, told apart when they are read again.
+    A million names need about 30 MB where directories have hundreds of files each, and up to 300 MB
+    where they have one: files are mere numbers, told apart when they are read again.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -127,9 +131,11 @@ class Layered:
     def _children(self, folder: Folder) -> dict[bytes, Node]:
         """All that is in a directory, until others are looked at."""
         if folder.packed is None:
-            self._at_hand.move_to_end(id(folder))
-        else:
-            folder.unpack()
+            if id(folder) in self._at_hand:
+                self._at_hand.move_to_end(id(folder))
+            return folder.children
+        folder.unpack()
+        if folder.unpacked < _UNPACKED:
             self._at_hand[id(folder)] = folder
             if len(self._at_hand) > _AT_HAND:
                 _, oldest = self._at_hand.popitem(last=False)

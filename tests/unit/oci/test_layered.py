@@ -9,7 +9,7 @@ from atoll.oci import layered
 from atoll.oci.layered import Folder, Layered, file_id
 from atoll.oci.source import Entry, Kind
 
-DIRECTORIES = 100
+DIRECTORIES = 300
 FILES = 200
 
 

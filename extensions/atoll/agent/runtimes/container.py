@@ -62,7 +62,6 @@ class Container:
     cgroup: str | None = None  # as in /proc/PID/cgroup, or in the runtime's records
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    damaged: frozenset[bytes] = frozenset()  # what its disk cannot read, as was found by trying
 
 
 class Tars(Protocol):
