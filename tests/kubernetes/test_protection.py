@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from tests.helm.chart import render
-from tests.kubernetes.driver import kubectl
+from tests.kubernetes.driver import kubectl, refused
 from tests.platform.driver import eventually
 
 KINDS: Final = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
@@ -109,13 +109,14 @@ def guarded() -> Iterator[Guarded]:
         as_("system:serviceaccount:kube-system:namespace-controller"),
         as_("system:serviceaccount:kube-system:generic-garbage-collector"),
         as_("system:serviceaccount:atoll:guard-hub"),
-        as_("system:node:any", "system:nodes"),
+        as_("system:node:{node}", "system:nodes"),
         as_(COLLECTOR),
     ],
     ids=["admin", "force", "scheduler", "taints", "namespaces", "owners", "hub", "kubelet", "collector"],
 )  # fmt: skip
 def test_nobody_deletes_what_is_not_saved(guarded: Guarded, options: list[str]) -> None:
-    assert "deleted" not in guarded.delete("first", *options)
+    who = [option.format(node=guarded.node) for option in options]
+    assert REFUSED in refused("delete", "pod", "first", "-n", guarded.namespace, *who)
     assert guarded.there("first")
 
 

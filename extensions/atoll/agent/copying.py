@@ -280,12 +280,10 @@ def still_there(runtime: Runtime, container: Container) -> Iterator[None]:
     know it, and the same directory is in its place, everything of it was there.
     """
     try:
-        before = container.upper.lstat()
+        with oci.readable(b""):
+            before = container.upper.lstat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _removed(container) from error
-    except OSError as error:
-        oci.must_be_readable(b"", error)
-        raise
     try:
         yield
     except (oci.SourceError, OSError) as error:

@@ -99,7 +99,7 @@ are in `registry_errors`: `RegistryAwayError`, `DeniedError`, `UnsupportedError`
 Errors: `InvalidImageError` (malformed), `UnsafeLayerError` (an attack), `LimitError`, `TooSlowError`,
 `DigestError` (content is not what its digest says), `MissingError` (no such image or blob), `StoreFullError` (no
 room left), `IndexFileError`, `SourceError` (the directory cannot be read),
-`UnreadableError` (the disk cannot read one path of it), `CancelledError`.
+`UnreadableError` (the disk cannot read something in it), `CancelledError`.
 """
 
 from .allowance import Allowance, Cancelled
@@ -118,7 +118,7 @@ from .errors import (
     TooSlowError,
     UnreadableError,
     UnsafeLayerError,
-    must_be_readable,
+    readable,
     room_needed,
 )
 from .image import Compression, Descriptor, Digest, Image, ImageConfig, Manifest
@@ -197,8 +197,8 @@ __all__ = [
     "export",
     "index_of",
     "load_image",
-    "must_be_readable",
     "open_layer",
+    "readable",
     "room_needed",
     "shown",
     "steps",

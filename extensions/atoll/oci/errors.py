@@ -58,11 +58,7 @@ class SourceError(OciError):
 
 
 class UnreadableError(SourceError):
-    """The disk cannot read what is at `path`, a relative one; everything else may be fine."""
-
-    def __init__(self, detail: str, *, hint: str | None = None, path: bytes = b"") -> None:
-        super().__init__(detail, hint=hint)
-        self.path = path
+    """The disk cannot read something in it, which the error names."""
 
 
 class CancelledError(OciError):
@@ -80,13 +76,12 @@ def must_be_readable(path: bytes, error: OSError) -> None:
     """Raises `SourceError` where it is the machine that cannot read this now, not somebody's permissions.
 
     What a layer lacks for that is not left out of it: it would pass for all that there was. It is
-    an `UnreadableError` where this path alone may be damaged.
+    an `UnreadableError` where the disk is to blame.
     """
     if error.errno in _OF_THE_DISK:
         raise UnreadableError(
             f"/{shown(path)} cannot be read from the disk ({error.strerror}).",
             hint="Have an administrator look at this machine's disk.",
-            path=path,
         ) from error
     if error.errno in _OF_THE_MACHINE:
         raise SourceError(

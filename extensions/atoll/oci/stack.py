@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .directory import open_file
-from .errors import LimitError
+from .errors import LimitError, readable
 from .lowers import Lowers, attribute, marks
 from .source import DEFAULT_LIMITS, WHITEOUT_PREFIX, Kind, Limits
 from .walk import OPEN_DIRECTORY, Exclude
@@ -86,7 +86,7 @@ class Stack:
         self._linked: set[tuple[int, int]] = set()  # files with several names, counted once
 
     def differences(self) -> Iterator[Difference]:
-        """All of them, by directory; raises `LimitError`."""
+        """All of them, by directory; raises `LimitError`, `UnreadableError`."""
         descriptor = os.open(self._upper, OPEN_DIRECTORY)
         try:
             folder = Folder(b"", base=True, hidden=False)
@@ -120,7 +120,7 @@ class Stack:
         closed: set[bytes] = set()
         prefix = folder.path + b"/" if folder.path else b""
         for number, layer in enumerate(folder._layers):
-            for name, status in _items(layer):
+            for name, status in _items(layer, folder.path):
                 kind = stat.S_IFMT(status.st_mode)
                 if self._exclude is not None and self._exclude(prefix + name) is not None:
                     continue
@@ -235,9 +235,9 @@ def read_lower(lowers: Lowers, path: bytes, most: int) -> bytes | None:
     return _content(parent, name, most)
 
 
-def _items(layer: int | bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+def _items(layer: int | bytes, path: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
     try:
-        with os.scandir(layer) as items:
+        with readable(path), os.scandir(layer) as items:
             for item in items:
                 name = os.fsencode(item.name)
                 if name.startswith(WHITEOUT_PREFIX):

@@ -22,11 +22,6 @@ from atoll.oci.walk import index_of
 from tests.unit.oci.trees import archive, debris, image_of, member
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> LayoutStore:
-    return LayoutStore(tmp_path / "store")
-
-
 def make_deep(top: Path, levels: int) -> None:
     """Directories in each other, deeper than any path or descriptor table reaches."""
     here = os.open(top, os.O_RDONLY | os.O_DIRECTORY)

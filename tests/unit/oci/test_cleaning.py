@@ -18,24 +18,9 @@ from atoll.oci.layout import LayoutStore
 from atoll.oci.tree import remove_tree
 from atoll.oci.unpack import clean, unpack
 
-from tests.unit.oci.trees import archive, debris, image_of, member
+from tests.unit.oci.trees import archive, debris, image_of, member, paths
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LayoutStore:
-    return LayoutStore(tmp_path / "store")
-
-
-@pytest.fixture
-def final(tmp_path: Path) -> Path:
-    (tmp_path / "area").mkdir()
-    return tmp_path / "area" / "final"
-
-
-def paths(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*")}
 
 
 def test_cleaning_leaves_alone_what_is_not_ours_and_what_is_not_there(final: Path) -> None:

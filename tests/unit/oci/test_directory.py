@@ -38,11 +38,6 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> LayoutStore:
-    return LayoutStore(tmp_path / "store")
-
-
 def entries(source: DirectorySource) -> dict[bytes, Entry]:
     found = {}
     for entry in source.entries():

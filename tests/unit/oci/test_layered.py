@@ -88,3 +88,27 @@ def test_a_large_directory_is_not_packed_again_and_again_for_what_is_below_it(
     applied(entries)
     assert len(packed) > 400
     assert max(packed) < 10
+
+
+def test_links_to_many_directories_in_turn_unpack_none_of_them_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Names are sorted, so whoever links them chooses the order: quadratic time would be an attack."""
+    unpacked: list[Folder] = []
+    unpack = Folder.unpack
+
+    def counting(folder: Folder) -> None:
+        unpacked.append(folder)
+        unpack(folder)
+
+    monkeypatch.setattr(Folder, "unpack", counting)
+    monkeypatch.setattr(layered, "_AT_HAND", 2)
+    places = [b"%d" % place for place in range(5)]
+    entries = [Entry(b"%s/%d" % (place, n), Kind.FILE) for place in places for n in range(200)]
+    for number in range(200):
+        for place in places:
+            link = b"%s/%d" % (place, number)
+            entries.append(Entry(b"z/" + link.replace(b"/", b"-"), Kind.HARDLINK, link=link))
+    tree = applied(entries)
+    assert len(unpacked) <= (len(places) + 2) * layered._UNPACKED
+    assert tree.find(b"z/3-199") == tree.find(b"3/199")

@@ -19,20 +19,9 @@ from atoll.oci.publish import append_layer, create_base
 from atoll.oci.store import load_image
 from atoll.oci.unpack import unpack
 
-from tests.unit.oci.trees import NOW, archive, debris, differences, image_of, member
+from tests.unit.oci.trees import NOW, archive, debris, differences, image_of, member, paths
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LayoutStore:
-    return LayoutStore(tmp_path / "store")
-
-
-@pytest.fixture
-def final(tmp_path: Path) -> Path:
-    (tmp_path / "area").mkdir()
-    return tmp_path / "area" / "final"
 
 
 def directory(name: str, mode: int = 0o755) -> tuple[tarfile.TarInfo, bytes]:
@@ -41,10 +30,6 @@ def directory(name: str, mode: int = 0o755) -> tuple[tarfile.TarInfo, bytes]:
 
 def file(name: str, content: str = "x") -> tuple[tarfile.TarInfo, bytes]:
     return member(name, content=content.encode())
-
-
-def paths(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*")}
 
 
 WHITEOUTS = {

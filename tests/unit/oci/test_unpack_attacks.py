@@ -29,11 +29,6 @@ Refused = Callable[..., None]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LayoutStore:
-    return LayoutStore(tmp_path / "store")
-
-
-@pytest.fixture
 def refused(tmp_path: Path, store: LayoutStore) -> Refused:
     """Unpacks layers over an existing directory, expects an error, and that nothing has changed."""
     area = tmp_path / "area"

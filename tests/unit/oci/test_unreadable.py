@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from atoll.oci import directory, overlay, partial
+from atoll.oci import directory, overlay, partial, stack
 from atoll.oci.directory import DirectorySource
 from atoll.oci.errors import UnreadableError
 from atoll.oci.layer import write_layer
 from atoll.oci.layout import LayoutStore
 from atoll.oci.overlay import OverlaySource
 from atoll.oci.source import Source
+from atoll.oci.stack import Stack
 
 SOURCES = [DirectorySource, lambda upper: OverlaySource(upper, ())]
 
@@ -94,3 +95,9 @@ def test_a_directory_of_the_cut(upper: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(partial.os, "open", opened)
     with pytest.raises(UnreadableError, match="/d cannot be read from the disk"):
         cut()
+
+
+def test_a_layer_of_a_stack(upper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack.os, "scandir", fails)
+    with pytest.raises(UnreadableError, match="cannot be read from the disk"):
+        list(Stack(upper, (), ()).differences())

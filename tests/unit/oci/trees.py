@@ -230,6 +230,11 @@ def image_of(store: LayoutStore, *tars: bytes, name: str = "made") -> Descriptor
     return store.publish(build(config, layers, {}), name)
 
 
+def paths(root: Path) -> set[str]:
+    """All that is below a directory."""
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
 def debris(directory: Path) -> list[str]:
     """What lies in a directory that its user did not name."""
     return sorted(path.name for path in directory.iterdir() if path.name.startswith("."))
